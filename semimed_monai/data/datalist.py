@@ -1,0 +1,338 @@
+"""The datalist: which images a dataset has and what is known of each, checked once, with the hidden labels gone.
+
+A datalist is a JSON file; its paths are relative to its own folder:
+
+    {"format": "semimed-datalist/1", "name": "knees", "version": "1", "provenance": {},
+     "classes": ["normal", "partial", "full"],
+     "training": [{"image": "scans/1.nii", "slice": 3, "label": 1, "mask": "masks/1.nii", "group": "p1"}],
+     "validation": [], "test": []}
+
+An item is an image (NIfTI, PNG, JPEG, a DICOM file or the folder of a DICOM series) and what is known of it: `slice`
+(from 0, along a NIfTI's left-right axis, or the place in the DICOM series), `label` (class index, or 0 or 1 per
+class), `mask`, `label_map` (a file whose nonzero value is class index + 1, in place of label and mask), `boxes`,
+`group` (what may not be split: person, lesion, study), `id`, and in training `labelled` (its group keeps or loses its
+labels, whatever the share). In a list without any label, for segmentation, the items with a mask are the labelled
+ones.
+
+Looked for: MONAI's `load_decathlon_datalist` reads one section and checks nothing; JSON Schema would check the form,
+but neither files nor groups.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from semimed_monai.data.contents import Use, file_problems
+from semimed_monai.data.splits import choose_labelled, classes_of, group_of, group_problems
+from semimed_monai.vocabulary import UNLABELLED
+
+FORMAT = "semimed-datalist/1"
+SECTIONS = ("training", "validation", "test")
+_HEAD_KEYS = ("format", "name", "version", "provenance", "classes", *SECTIONS)
+_FILE_KEYS = ("image", "mask", "label_map")
+_ITEM_KEYS = ("image", "slice", "label", "mask", "label_map", "boxes", "group", "id", "labelled")
+_SHOWN = 50  # problems in one message: those after so many are seldom of another kind
+
+
+class DatalistError(ValueError):
+    """Everything that is wrong with a datalist, in one message; `problems` has each by itself."""
+
+    def __init__(self, source: Path, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        super().__init__("\n  - ".join([f"{source} cannot be used:", *self.problems[:_SHOWN], *more]))
+
+
+class Datalist:
+    """A dataset's items as plain dicts with absolute paths; what is hidden is in none of them, nor in this object.
+
+    Training items that have a label are labelled; with `labelled_share` below 1 only that part of them stays so, chosen
+    by group and stratified by class (`choose_labelled`; the class inside a label map counts as not known). All other
+    training items are unlabelled: label -1 (a list of them in a multi-label set), no mask, no label map, no boxes.
+
+    Example:
+        >>> items = [{"image": "0.png", "label": 0}, {"image": "1.png", "label": 1}]
+        >>> file = write_datalist(folder, name="two", classes=["a", "b"], sections={"training": items})
+        >>> [item["label"] for item in Datalist(file, check=False).labelled()]
+        [0, 1]
+
+    Args:
+        path: the JSON file, or the dataset folder with `datalist.json` in it.
+        labelled_share: the part of the labelled training items that keep their labels, above 0 and up to 1.
+        seed: decides which; with the same seed a larger share contains a smaller one.
+        check: also open every file; once, for the cache folder (SEMIMED_CACHE, else XDG_CACHE_HOME/semimed, else
+            ~/.cache/semimed) keeps a note of the datalist's digest and its files' sizes and times.
+
+    Raises:
+        DatalistError: with all problems of the datalist and its files.
+        ValueError: a labelled share outside (0, 1].
+    """
+
+    def __init__(self, path: str | Path, *, labelled_share: float = 1.0, seed: int = 0, check: bool = True) -> None:
+        if not 0 < labelled_share <= 1:
+            raise ValueError(
+                f"labelled_share {labelled_share} must be above 0 and at most 1: 0.1 keeps 10 % of the labels"
+            )
+        file = _file_of(path)
+        content = file.read_bytes()
+        head = _head(file, content)
+        rows = [_Row(section, n, item) for section in SECTIONS for n, item in enumerate(head.get(section, []))]
+        self.root = file.parent.resolve()
+        self.digest = hashlib.sha256(content).hexdigest()
+        self.name: str = head["name"]
+        self.version: str = head["version"]
+        self.classes: list[str] = head["classes"]
+        self.provenance: dict[str, Any] = head.get("provenance", {})
+        self._setting = f"labelled_share {labelled_share}, seed {seed}"
+
+        problems = [f"{row}: {problem}" for row in rows for problem in _item_problems(row, self.classes)]
+        problems += _repeated(rows)
+        named = [row for row in rows if "image" in row.files]
+        problems += group_problems({name: [row.item for row in named if row.section == name] for name in SECTIONS})
+        keep: set[int] = set()
+        if not problems:  # labels that are wrong one by one cannot be judged together
+            keep = _kept(rows, labelled_share, seed)
+            problems = _label_problems(rows, keep, self.classes, self._setting)
+        if check:
+            uses = [Use(str(row), row.files, row.item.get("slice")) for row in rows]
+            problems += file_problems(uses, self.root, self.digest, len(self.classes))
+        if problems:
+            raise DatalistError(file, problems)
+
+        multi_label = any(isinstance(row.item.get("label"), list) for row in rows)
+        blank: int | list[int] = [UNLABELLED] * len(self.classes) if multi_label else UNLABELLED
+        self._items: dict[str, list[dict[str, Any]]] = {"labelled": [], "unlabelled": [], "validation": [], "test": []}
+        for place, row in enumerate(rows):
+            kept = place in keep
+            name = row.section if row.section != "training" else "labelled" if kept else "unlabelled"
+            self._items[name].append(row.for_reader(self.root, kept, blank))
+
+    def labelled(self) -> list[dict[str, Any]]:
+        """The training items that keep their labels."""
+        return [dict(item) for item in self._items["labelled"]]
+
+    def unlabelled(self) -> list[dict[str, Any]]:
+        """The training items whose labels are hidden or were never known."""
+        return [dict(item) for item in self._items["unlabelled"]]
+
+    def section(self, name: str) -> list[dict[str, Any]]:
+        """The items of `validation` or `test`, with labels and masks.
+
+        Raises:
+            ValueError: another name, or a section without items.
+        """
+        if name not in ("validation", "test"):
+            raise ValueError(f"section {name!r}: give 'validation' or 'test'; training is labelled() and unlabelled()")
+        if not self._items[name]:
+            raise ValueError(
+                f"datalist {self.name!r} has no {name} items: add some (split_by_group) or use another section"
+            )
+        return [dict(item) for item in self._items[name]]
+
+    def summary(self) -> str:
+        """A table of items, groups, masks and classes for each section; what is hidden is not counted either."""
+        lines = [["section", "items", "groups", "masks", *self.classes]]
+        for name, items in self._items.items():
+            seen = [label for item in items for label in classes_of(item)]
+            masks = sum(item["mask"] is not None or item["label_map"] is not None for item in items)
+            counts = [seen.count(label) for label in range(len(self.classes))]
+            title = f"training, {name}" if name.endswith("labelled") else name
+            numbers = [len(items), len({item["group"] for item in items}), masks, *counts]
+            lines.append([title, *(str(number or "-") for number in numbers)])
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        padded = [[cell.rjust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+        table = ["  ".join([line[0].ljust(widths[0]), *cells[1:]]) for line, cells in zip(lines, padded, strict=True)]
+        return "\n".join([f"{self.name}, version {self.version} ({self._setting})", *table])
+
+
+def write_datalist(
+    path: str | Path,
+    *,
+    name: str,
+    classes: Sequence[str],
+    sections: Mapping[str, Sequence[Mapping[str, Any]]],
+    version: str = "1",
+    provenance: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a datalist to a JSON file, or as `datalist.json` into a folder, whole or not at all; returns the file.
+
+    Raises:
+        ValueError: a section or a key of an item that a datalist does not have.
+    """
+    file = Path(path) if Path(path).suffix == ".json" else Path(path) / "datalist.json"
+    wrong = {*sections} - {*SECTIONS} | {key for rows in sections.values() for item in rows for key in item} - {
+        *_ITEM_KEYS
+    }
+    if wrong:
+        raise ValueError(f"{sorted(wrong)}: sections are {', '.join(SECTIONS)}, an item's keys {', '.join(_ITEM_KEYS)}")
+    head = {"format": FORMAT, "name": name, "version": version, "provenance": dict(sorted((provenance or {}).items()))}
+    rows = {
+        section: [{key: item[key] for key in _ITEM_KEYS if key in item} for item in sections.get(section, [])]
+        for section in SECTIONS
+    }
+    text = json.dumps({**head, "classes": list(classes), **rows}, indent=1, allow_nan=False)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(file)
+    return file
+
+
+class _Row(NamedTuple):
+    """An item as it stands in the file, and where."""
+
+    section: str
+    number: int
+    item: dict[str, Any]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The names of its files, but not what is no name."""
+        return {key: self.item[key] for key in _FILE_KEYS if self.item.get(key) and isinstance(self.item[key], str)}
+
+    @property
+    def id(self) -> str:
+        image, place = self.item.get("image"), self.item.get("slice")
+        return str(self.item.get("id") or (image if place is None else f"{image}#{place}"))
+
+    def __str__(self) -> str:
+        return f"{self.section}[{self.number}] ({self.id})"
+
+    def for_reader(self, root: Path, kept: bool, blank: int | list[int]) -> dict[str, Any]:
+        """The item that the transforms get; unless it is kept, nothing that is known of the image is in it."""
+        known = self.item if kept else {}
+        files = {key: str(root / known[key]) if known.get(key) else None for key in ("mask", "label_map")}
+        label = blank if known.get("label") is None else known["label"]
+        boxes = {"boxes": known["boxes"]} if known.get("boxes") is not None else {}
+        image = {"image": str(root / self.item["image"]), "slice": self.item.get("slice")}
+        return {"id": self.id, "group": group_of(self.item), **image, "label": label, **files, **boxes}
+
+
+def _file_of(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix != ".json":
+        if not path.is_dir():
+            raise DatalistError(path, ["there is no such folder: set dataset_dir to one that holds a datalist.json"])
+        path = path / "datalist.json"
+    if not path.is_file():
+        raise DatalistError(path, ["there is no such file: write it with a module of data_prep (from_csv, say)"])
+    return path
+
+
+def _head(file: Path, content: bytes) -> dict[str, Any]:
+    """The JSON object with its sections and classes in the right form, or a DatalistError."""
+    try:
+        head = json.loads(content)
+    except ValueError as error:
+        raise DatalistError(file, [f"it is not JSON ({error}): correct it there, or write it again"]) from error
+    if not isinstance(head, dict) or head.get("format") != FORMAT:
+        raise DatalistError(file, [f'the file must be an object with "format": "{FORMAT}"'])
+    problems = [_unknown(key, _HEAD_KEYS) for key in head if key not in _HEAD_KEYS]
+    problems += [f"{key!r} must be a text" for key in ("name", "version") if not isinstance(head.get(key), str)]
+    classes = head.get("classes")
+    if not isinstance(classes, list) or not classes or any(not isinstance(name, str) for name in classes):
+        problems.append("'classes' must be a list of names: give one for each label, in the labels' order")
+    elif len({*classes}) < len(classes):
+        problems.append(f"'classes' names one twice ({', '.join(classes)}): give each label a name of its own")
+    for name in SECTIONS:
+        rows = head.get(name, [])
+        if not isinstance(rows, list) or any(not isinstance(item, dict) for item in rows):
+            problems.append(f'section {name!r} must be a list of objects such as {{"image": "a.png", "label": 0}}')
+    if head.get("training", []) == []:
+        problems.append("section 'training' is empty: list at least one image with a label or mask there")
+    if problems:
+        raise DatalistError(file, problems)
+    return head
+
+
+def _unknown(key: str, keys: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, keys, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"remove it; the keys are {', '.join(keys)}"
+    return f"unknown key {key!r}: {hint}"
+
+
+def _repeated(rows: Sequence[_Row]) -> list[str]:
+    """Items that are there twice, in one section or in two."""
+    first: dict[str, _Row] = {}
+    pairs = []
+    for row in rows:
+        other = first.setdefault(f"{row.item.get('image')}#{row.item.get('slice')}", row)
+        pairs.append((row, other if other is not row else first.setdefault(row.id, row)))
+    same = "the same image and slice, or the same id, as"
+    return [f"{row}: {same} {other}: remove one of them" for row, other in pairs if other is not row]
+
+
+def _item_problems(row: _Row, classes: Sequence[str]) -> list[str]:
+    """What is wrong with the form of one item."""
+    item, problems = row.item, [_unknown(key, _ITEM_KEYS) for key in row.item if key not in _ITEM_KEYS]
+    if item.get("image") is None:
+        problems.append("it has no 'image': name its file, relative to the datalist")
+    given = [key for key in (*_FILE_KEYS, "group", "id") if item.get(key) is not None]
+    no_text = [key for key in given if not isinstance(item[key], str) or not item[key]]
+    problems += [f"{key} {item[key]!r} must be a text: write it in quotes, or leave {key!r} out" for key in no_text]
+    place, label, boxes = item.get("slice"), item.get("label"), item.get("boxes")
+    if place is not None and (type(place) is not int or place < 0):
+        problems.append(f"slice {place!r} must be a whole number from 0")
+    if label is not None and (wrong := _label_problem(label, classes)):
+        problems.append(wrong)
+    if item.get("label_map") is not None and (label is not None or item.get("mask") is not None):
+        problems.append("a label_map is class and mask in one: remove 'label' and 'mask', or the label_map")
+    if boxes is not None and not (isinstance(boxes, list) and all(map(_is_box, boxes))):
+        problems.append(f"boxes {boxes!r} must be a list of [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
+    if item.get("labelled") is not None and (row.section != "training" or type(item["labelled"]) is not bool):
+        problems.append(f"labelled {item['labelled']!r}: it may only be true or false, and only in training")
+    return problems
+
+
+def _is_box(box: Any) -> bool:
+    numbers = isinstance(box, list) and len(box) == 4 and all(type(value) in {int, float} for value in box)
+    return numbers and box[0] < box[2] and box[1] < box[3]
+
+
+def _label_problem(label: Any, classes: Sequence[str]) -> str | None:
+    if isinstance(label, list):
+        if len(label) == len(classes) and all(type(value) is int and value in (0, 1) for value in label):
+            return None
+        return f"label {label} must have a 0 or a 1 for each of the {len(classes)} classes"
+    numbered = ", ".join(f"{index} = {name}" for index, name in enumerate(classes))
+    if isinstance(label, str):
+        index = f"index {classes.index(label)}" if label in classes else f"class's index: {numbered}"
+        return f"label {label!r} is text; write its {index}"
+    if type(label) is not int or not 0 <= label < len(classes):
+        return f"label {label!r} is not a class: write {numbered}, or leave it out if it is not known"
+    return None
+
+
+def _kept(rows: Sequence[_Row], share: float, seed: int) -> set[int]:
+    """The places of the rows whose labels may be seen: all that have one outside training, the chosen ones in it."""
+    labels = any(row.item.get(key) is not None for row in rows for key in ("label", "label_map"))
+    keys = ("label", "label_map") if labels else ("mask",)
+    known = [place for place, row in enumerate(rows) if any(row.item.get(key) is not None for key in keys)]
+    training = [place for place in known if rows[place].section == "training"]
+    chosen = choose_labelled([rows[place].item for place in training], share, seed)
+    return {*known} - {*training} | {training[index] for index in chosen}
+
+
+def _label_problems(rows: Sequence[_Row], keep: set[int], classes: Sequence[str], setting: str) -> list[str]:
+    """What is wrong with the labels together: none to evaluate with or to learn from, mixed forms, a class missing."""
+    without = [row for place, row in enumerate(rows) if row.section != "training" and place not in keep]
+    problems = [f"{row}: evaluation needs a label (or, if no item has one, a mask): add it" for row in without]
+    kept = [rows[place].item for place in sorted(keep) if rows[place].section == "training"]
+    if not kept:
+        problems.append(
+            f"no training item is labelled ({setting}): give some a label, or a mask if no item has a label"
+        )
+    if len({type(row.item["label"]) for row in rows if row.item.get("label") is not None}) > 1:
+        problems.append("some labels are numbers and some are lists: write all of them as numbers or all as lists")
+    if kept and all(item.get("label") is not None for item in kept):  # what a label map holds is not known here
+        seen = {label for item in kept for label in classes_of(item)}
+        missing = [name for index, name in enumerate(classes) if index not in seen]
+        need = f"has no labelled training item ({setting}): label one of it, or remove it from 'classes'"
+        problems += [f"class {name!r} {need}" for name in missing]
+    return problems

@@ -1,0 +1,15 @@
+"""The engines: one trainer for every method, one evaluator for every task."""
+
+from __future__ import annotations
+
+from semimed_monai.engines.evaluator import SectionEvaluator, read_grading, read_segmentation
+from semimed_monai.engines.trainer import NonFiniteLoss, OptimiserEvents, SemiSupervisedTrainer
+
+__all__ = [
+    "NonFiniteLoss",
+    "OptimiserEvents",
+    "SectionEvaluator",
+    "SemiSupervisedTrainer",
+    "read_grading",
+    "read_segmentation",
+]

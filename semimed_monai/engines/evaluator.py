@@ -1,0 +1,83 @@
+"""The evaluator: one network over one section, in the precision it was trained in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from ignite.metrics import Metric
+from monai.engines import SupervisedEvaluator
+from monai.engines.utils import IterationEvents
+from monai.inferers import Inferer
+from torch import Tensor, nn
+
+from semimed_monai.engines.precision import autocast, formatted, in_fp32, to_device
+from semimed_monai.vocabulary import Outputs, class_map, required
+
+
+def read_grading(outputs: Outputs) -> dict[str, Tensor]:
+    """A classifier's answer: `probabilities` (B×C) and, where it has maps, the `map` of the predicted class (B×1×H×W)."""
+    probabilities = torch.softmax(required(outputs.logits, outputs, "logits"), dim=1)
+    answer = {"probabilities": probabilities}
+    if outputs.maps is not None:
+        answer["map"] = class_map(outputs.maps, probabilities.argmax(dim=1))
+    return answer
+
+
+def read_segmentation(outputs: Outputs) -> dict[str, Tensor]:
+    """A segmenter's answer: `segmentation`, the class number of every pixel (B×1×H×W)."""
+    return {"segmentation": required(outputs.logits, outputs, "logits").argmax(dim=1, keepdim=True)}
+
+
+class SectionEvaluator(SupervisedEvaluator):
+    """Runs a network over batches; its output is the batch with what `read` makes of the network's outputs.
+
+    MONAI's SupervisedEvaluator hands on image, label and prediction only, and autocasts on CUDA only: metrics here need the
+    mask, the group and the id of every row too.
+
+    Args:
+        device: where to run.
+        val_data_loader: the section's batches.
+        network: what to evaluate.
+        read: outputs → what metrics look at: `read_grading` or `read_segmentation`.
+        precision, channels_last: as in training.
+        key_val_metric, additional_metrics, val_handlers, inferer: as in MONAI.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str,
+        val_data_loader: Iterable[Mapping[str, Any]],
+        network: nn.Module,
+        read: Callable[[Outputs], dict[str, Tensor]] = read_grading,
+        precision: str = "fp32",
+        channels_last: bool = False,
+        inferer: Inferer | None = None,
+        key_val_metric: dict[str, Metric] | None = None,
+        additional_metrics: dict[str, Metric] | None = None,
+        val_handlers: Sequence[Any] | None = None,
+    ) -> None:
+        super().__init__(
+            device=torch.device(device),
+            val_data_loader=val_data_loader,
+            network=network,
+            inferer=inferer,
+            key_val_metric=key_val_metric,
+            additional_metrics=additional_metrics,
+            val_handlers=val_handlers,
+            decollate=False,
+        )
+        self.read = read
+        self.precision = precision
+        self.channels_last = channels_last
+
+    def _iteration(self, engine: Engine, batchdata: Mapping[str, Any]) -> dict[str, Any]:
+        batch = to_device(batchdata, self.state.device)
+        with self.mode(self.network), autocast(self.state.device, self.precision):
+            outputs = self.inferer(formatted(batch["image"], self.channels_last), self.network)
+        self.fire_event(IterationEvents.FORWARD_COMPLETED)
+        self.state.output = {**batch, **self.read(in_fp32(outputs))}
+        self.fire_event(IterationEvents.MODEL_COMPLETED)
+        return self.state.output  # type: ignore[no-any-return]

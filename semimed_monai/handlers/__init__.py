@@ -1,0 +1,10 @@
+"""What serves every method: the moving teacher, checkpoints, the console."""
+
+from __future__ import annotations
+
+from semimed_monai.handlers.console import Console, announce, say_where
+from semimed_monai.handlers.ema_teacher import EMATeacher
+from semimed_monai.handlers.keep_best import KeepBest
+from semimed_monai.handlers.run_state import RunState, RunStateError
+
+__all__ = ["Console", "EMATeacher", "KeepBest", "RunState", "RunStateError", "announce", "say_where"]

@@ -1,0 +1,89 @@
+"""The handler that keeps the best weights by validation, and stops when they no longer get better."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+from torch import nn
+
+from semimed_monai.handlers.run_state import save_atomically
+from semimed_monai.networks.card import write_card
+
+logger = logging.getLogger("semimed")
+
+
+class KeepBest:
+    """Whenever validation reaches a new best, writes each network's plain state dict.
+
+    A NaN is never the best; a tie keeps the earlier epoch. With
+    `card`, a `network.json` beside the first file says what network the weights are of: its arguments, and the card.
+
+    >>> validator = Engine(lambda engine, batch: None)
+    >>> KeepBest(validator, "f1", {"model.pt": nn.Linear(1, 1)}).best
+    -inf
+
+    Args:
+        validator: the engine whose `state.metrics` hold the metric.
+        metric: its name; larger is better.
+        save: file → network. The first is the deployable one.
+        card: what else to write into network.json (image size, classes), or None for no such file.
+        patience: validations without a new best after which the run ends, or None.
+    """
+
+    def __init__(
+        self,
+        validator: Engine,
+        metric: str,
+        save: Mapping[str, nn.Module],
+        card: Mapping[str, Any] | None = None,
+        patience: int | None = None,
+    ) -> None:
+        self.validator = validator
+        self.metric = metric
+        self.save = {Path(path): network for path, network in save.items()}
+        self.card = card
+        self.patience = patience
+        self.best = -math.inf
+        self.best_epoch = 0
+        self._validations_since = 0
+
+    def attach(self, engine: Any) -> None:
+        """To the trainer; its state joins the run's."""
+        self._trainer = engine
+        engine.remembered["best"] = self
+        self.validator.add_event_handler(Events.COMPLETED, self._compare)
+
+    def state_dict(self) -> dict[str, float]:
+        """The best so far and how long ago."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "validations_since": self._validations_since}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take it back."""
+        self.best = state_dict["best"]
+        self.best_epoch = state_dict["best_epoch"]
+        self._validations_since = state_dict["validations_since"]
+
+    def _compare(self, validator: Engine) -> None:
+        value = validator.state.metrics[self.metric]
+        if value > self.best:
+            self.best, self.best_epoch, self._validations_since = float(value), validator.state.epoch, 0
+            if idist.get_rank() == 0:
+                self._write()
+            return
+        self._validations_since += 1
+        if self.patience is not None and self._validations_since >= self.patience:
+            logger.info("no better %s in %d validations: the run ends", self.metric, self._validations_since)
+            self._trainer.terminate()
+
+    def _write(self) -> None:
+        if self.card is not None:
+            path, network = next(iter(self.save.items()))
+            write_card(path.with_name("network.json"), {"arguments": network.arguments, **self.card})
+        for path, network in self.save.items():
+            save_atomically(network.state_dict(), path)

@@ -1,0 +1,162 @@
+"""Checkpoint and exact resume: everything a run needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import numpy as np
+import torch
+from ignite.engine import Events
+
+from semimed_monai.engines.trainer import Stateful
+
+logger = logging.getLogger("semimed")
+
+
+def save_atomically(content: Any, path: str | Path) -> None:
+    """`torch.save` to a temporary name in the same folder, then rename: a reader finds the old file or the new one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(content, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class RunStateError(RuntimeError):
+    """A run cannot go on from this file; the message says why and what to do."""
+
+
+class RunState:
+    """After every whole epoch, writes the run's state to one file; with `resume`, takes it from there.
+
+    In the file: the counters, whatever stands in `trainer.remembered` (student, teacher, optimiser, criterion with its
+    terms' buffers, fp16 scaler, and the handlers that put themselves there), `also`, and the random states. Batches and
+    views need nothing more: they depend on the counters alone. Put it last in the list of handlers, so that it sees
+    what the others did. A run that was killed goes on from its last whole epoch.
+
+    >>> RunState("run_state.pt", resume=False).every
+    1
+
+    Args:
+        path: the file; not in the bundle's models/ folder, where MONAI Label would offer it as a model.
+        resume: whether to go on from the file. If there is none, the run starts from the beginning and says so.
+        also: further objects by name, such as a learning-rate scheduler.
+        every: epochs between two files; the last epoch is always written.
+
+    Raises:
+        RunStateError: `resume` is not a bool, or the file is of another network or unreadable.
+    """
+
+    def __init__(
+        self, path: str | Path, resume: bool = False, also: Mapping[str, Stateful] | None = None, every: int = 1
+    ) -> None:
+        if not isinstance(resume, bool):
+            raise RunStateError(f"resume is {resume!r}, which is no bool: write --resume True or --resume False")
+        self.path = Path(path)
+        self.resume = resume
+        self.every = every
+        self._also = dict(also or {})
+
+    def attach(self, engine: Any) -> None:
+        """To a `SemiSupervisedTrainer`."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._say_how_to_go_on)
+
+    def _objects(self, engine: Any) -> dict[str, Stateful]:
+        return {**engine.remembered, **self._also}
+
+    def _save(self, engine: Any) -> None:
+        last = engine.state.epoch == engine.state.max_epochs or engine.should_terminate
+        if idist.get_rank() == 0 and (last or engine.state.epoch % self.every == 0):
+            counters = {name: getattr(engine.state, name) for name in ("epoch", "iteration", "optimiser_step")}
+            objects = {name: kept.state_dict() for name, kept in self._objects(engine).items()}
+            content = {
+                "counters": counters,
+                "epoch_length": engine.state.epoch_length,
+                "objects": objects,
+                "random": _random_states(),
+            }
+            save_atomically(content, self.path)
+
+    def _start(self, engine: Any) -> None:
+        if not self.resume:
+            return
+        if not self.path.is_file():
+            logger.warning("resume: there is no %s yet, so the run starts from the beginning", self.path)
+            return
+        try:
+            content = torch.load(self.path, map_location=engine.state.device, weights_only=True)
+        except Exception as error:
+            raise RunStateError(
+                f"{self.path} cannot be read ({error}); delete it, or start without --resume True"
+            ) from error
+        self._refuse_other_run(content, engine)
+        objects = self._objects(engine)
+        for name, state in content["objects"].items():
+            try:
+                objects[name].load_state_dict(state)
+            except (RuntimeError, ValueError, KeyError) as error:
+                raise RunStateError(
+                    f"{self.path} was written by a run with another {name} ({str(error).splitlines()[0]}); "
+                    "resume with the settings of that run, or start without --resume True"
+                ) from error
+        for name, value in content["counters"].items():
+            setattr(engine.state, name, value)
+        _set_random_states(content["random"])
+        logger.info("resumed from %s after epoch %d", self.path, engine.state.epoch)
+
+    def _refuse_other_run(self, content: Any, engine: Any) -> None:
+        if not isinstance(content, dict) or set(content) != {"counters", "epoch_length", "objects", "random"}:
+            raise RunStateError(f"{self.path} is no run state of this library; give the file that training wrote")
+        missing = set(self._objects(engine)) ^ set(content["objects"])
+        if missing:
+            raise RunStateError(
+                f"{self.path} was written by a run with other parts: {', '.join(sorted(missing))} stands on one side only; "
+                "resume with the settings of that run"
+            )
+        if content["epoch_length"] != engine.state.epoch_length:
+            raise RunStateError(
+                f"{self.path} was written by a run with {content['epoch_length']} batches per epoch, this one has "
+                f"{engine.state.epoch_length}; resume with the data and batch sizes of that run"
+            )
+
+    def _say_how_to_go_on(self, engine: Any, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt) and self.path.is_file():
+            logger.warning(
+                "stopped in epoch %d; the last whole epoch is in %s: go on with --resume True",
+                engine.state.epoch,
+                self.path,
+            )
+        raise error
+
+
+def _random_states() -> dict[str, Any]:
+    """Python's, numpy's and torch's generators as tensors and plain values, which a weights-only load admits."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    states: dict[str, Any] = {
+        "python": random.getstate(),
+        "numpy": (str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), *(float(value) for value in rest)),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _set_random_states(states: Mapping[str, Any]) -> None:
+    random.setstate(states["python"])
+    name, keys, position, has_gauss, cached = states["numpy"]
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), int(position), int(has_gauss), cached))
+    torch.set_rng_state(states["torch"].cpu())
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"].cpu())

@@ -1,0 +1,19 @@
+"""What a method is: the criterion and its terms, one family a file."""
+
+from __future__ import annotations
+
+from semimed_monai.losses.attention import AttentionConsistency, AttentionLoss
+from semimed_monai.losses.classification import ClassConsistency, CrossEntropy
+from semimed_monai.losses.criterion import Criterion, SigmoidRamp, Term
+from semimed_monai.losses.segmentation import DiceCrossEntropy
+
+__all__ = [
+    "AttentionConsistency",
+    "AttentionLoss",
+    "ClassConsistency",
+    "Criterion",
+    "CrossEntropy",
+    "DiceCrossEntropy",
+    "SigmoidRamp",
+    "Term",
+]

@@ -1,0 +1,58 @@
+"""Terms on the class scores: cross-entropy on labelled rows, consistency with the teacher on all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from semimed_monai.losses.criterion import Term
+from semimed_monai.vocabulary import UNLABELLED, Step, required
+
+
+class CrossEntropy(Term):
+    """−log softmax(logits)_label, the mean over labelled rows; zero, with a graph, when a batch has none.
+
+    >>> CrossEntropy(label_smoothing=0.1).weight
+    1.0
+
+    Args:
+        label_smoothing: share of the target that is spread over all classes.
+        weight, ramp: as for every `Term`.
+    """
+
+    def __init__(
+        self, label_smoothing: float = 0.0, weight: float = 1.0, ramp: Callable[[float], float] | None = None
+    ) -> None:
+        super().__init__(weight, ramp)
+        self.label_smoothing = label_smoothing
+
+    def forward(self, step: Step) -> Tensor:
+        logits = required(step.student.logits, self, "logits")
+        total = functional.cross_entropy(
+            logits,
+            step.batch["label"],
+            ignore_index=UNLABELLED,
+            label_smoothing=self.label_smoothing,
+            reduction="sum",
+        )
+        return total / step.labelled.sum().clamp(min=1)
+
+
+class ClassConsistency(Term):
+    """L_cc (Eq. 3): (softmax(student) − softmax(teacher))², the mean over classes and rows.
+
+    >>> ClassConsistency(weight=2.0).factor(progress=0.5)
+    2.0
+    """
+
+    uses_teacher = True
+
+    def forward(self, step: Step) -> Tensor:
+        if step.teacher is None:
+            raise ValueError("ClassConsistency compares with the teacher, but the run has none: set `teacher`")
+        student = required(step.student.logits, self, "logits")
+        teacher = required(step.teacher.logits, self, "logits")
+        return (torch.softmax(student, dim=1) - torch.softmax(teacher, dim=1)).square().mean()

@@ -1,0 +1,115 @@
+"""The criterion: named, weighted, ramped terms and their sum; and what a term is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from ignite.engine import Engine
+from torch import Tensor, nn
+
+from semimed_monai.vocabulary import Step
+
+
+class SigmoidRamp:
+    r"""w(τ) = exp(−5 (1 − τ/τmax)²): from 0.0067 at the first step to 1 at the last.
+
+    >>> SigmoidRamp()(1.0)
+    1.0
+
+    Args:
+        steepness: the 5.
+        start: the progress before which the weight is 0.
+        end: the progress from which the weight is 1.
+
+    Raises:
+        ValueError: unless 0 ≤ start < end.
+    """
+
+    def __init__(self, steepness: float = 5.0, start: float = 0.0, end: float = 1.0) -> None:
+        if not 0 <= start < end:
+            raise ValueError(f"a ramp runs from start to end with 0 <= start < end, not from {start} to {end}")
+        self.steepness = steepness
+        self.start = start
+        self.end = end
+
+    def __call__(self, progress: float) -> float:
+        if progress < self.start:
+            return 0.0
+        position = min((progress - self.start) / (self.end - self.start), 1.0)
+        return math.exp(-self.steepness * (1.0 - position) ** 2)
+
+
+class Term(nn.Module):
+    """One summand of the criterion: `forward(step)` gives its unweighted scalar.
+
+    What a term must remember is a buffer; what it learns is a parameter (it joins the optimiser); a term that follows the
+    run's events overrides `attach`. A term that compares with the teacher sets `uses_teacher`. What it wants logged besides
+    its value it puts into `observed`.
+
+    Args:
+        weight: its factor in the sum.
+        ramp: progress in (0, 1] → factor, multiplied with the weight; None is 1 throughout.
+    """
+
+    uses_teacher = False
+
+    def __init__(self, weight: float = 1.0, ramp: Callable[[float], float] | None = None) -> None:
+        super().__init__()
+        self.weight = weight
+        self.ramp = ramp
+        self.observed: dict[str, Tensor] = {}
+
+    def factor(self, progress: float) -> float:
+        """What the term is multiplied with at this point of the run."""
+        return self.weight if self.ramp is None else self.weight * self.ramp(progress)
+
+    def attach(self, engine: Engine) -> None:
+        """Follow the run's events; most terms have nothing to follow."""
+
+    def forward(self, step: Step) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} does not define forward(step)")
+
+
+class Criterion(nn.Module):
+    """L = Σ_name weight_name · ramp_name(τ) · term_name(step).
+
+    A `_disabled_` term arrives as None and is left out, so that an ablation is one key in a config:
+
+    >>> from semimed_monai.losses import CrossEntropy
+    >>> sorted(Criterion({"classification": CrossEntropy(), "attention": None}).terms)
+    ['classification']
+
+    Args:
+        terms: name → term. The names are those of the logs, so `loss` is taken.
+
+    Raises:
+        ValueError: no term is left, or one is called `loss`.
+    """
+
+    def __init__(self, terms: Mapping[str, Term | None]) -> None:
+        super().__init__()
+        kept = {name: term for name, term in terms.items() if term is not None}
+        if not kept:
+            raise ValueError("the criterion has no term left: enable at least one under criterion#terms")
+        if "loss" in kept:
+            raise ValueError("no term may be called 'loss': that is the name of the sum")
+        self.terms = nn.ModuleDict(kept)
+
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether any term compares with the teacher (if not, the trainer does not run it)."""
+        return any(bool(term.uses_teacher) for term in self.terms.values())
+
+    def attach(self, engine: Engine) -> None:
+        """Let every term follow the run's events."""
+        for term in self.terms.values():
+            term.attach(engine)  # type: ignore[operator]
+
+    def forward(self, step: Step) -> dict[str, Tensor]:
+        """The sum under `loss`, each term, unweighted, under its name, and what terms observed under `name/what`."""
+        values = {name: term(step) for name, term in self.terms.items()}
+        total = torch.stack([values[name] * term.factor(step.progress) for name, term in self.terms.items()]).sum()  # type: ignore[operator]
+        observed = {f"{name}/{what}": value for name, term in self.terms.items() for what, value in term.observed.items()}  # type: ignore[operator,union-attr]
+        return {"loss": total, **values, **observed}

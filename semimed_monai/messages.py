@@ -1,0 +1,39 @@
+"""Errors as one message: MONAI's config parser wraps whatever a component raises in pages of traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+_OURS = str(Path(__file__).parent)
+
+
+def show_plainly() -> None:
+    """From now on an error that this library raised ends the program with its message alone, and exit code 1.
+
+    Called first in every recipe's `initialize`. SEMIMED_TRACEBACK=1 in the environment keeps the traceback. Errors from
+    elsewhere keep it anyway: they are not about what the user gave.
+    """
+    if not os.environ.get("SEMIMED_TRACEBACK"):
+        sys.excepthook = _show
+
+
+def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        return
+    cause = error
+    while cause.__cause__ is not None and not _raised_by_us(cause):
+        cause = cause.__cause__
+    if _raised_by_us(cause):
+        sys.stderr.write(f"\nerror: {cause}\n(SEMIMED_TRACEBACK=1 shows where it arose)\n")
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].filename.startswith(_OURS)

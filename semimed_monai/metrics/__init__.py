@@ -1,0 +1,40 @@
+"""What an evaluation is measured by: classification scores, TIoU of maps, intervals, and their ignite handlers."""
+
+from __future__ import annotations
+
+from semimed_monai.metrics.bootstrap import bootstrap_interval
+from semimed_monai.metrics.grading import auc_one_vs_rest, grading_scores
+from semimed_monai.metrics.key_scores import GradingScore, RowScore, TIoUScore
+from semimed_monai.metrics.predictions import Predictions
+from semimed_monai.metrics.rows import Rows
+from semimed_monai.metrics.tiou import (
+    THRESHOLDS,
+    baseline_ious,
+    centred_disc,
+    given_masks,
+    iou,
+    macro_tiou,
+    radial_profile,
+    shape_baselines,
+    tiou,
+)
+
+__all__ = [
+    "THRESHOLDS",
+    "GradingScore",
+    "Predictions",
+    "RowScore",
+    "Rows",
+    "TIoUScore",
+    "auc_one_vs_rest",
+    "baseline_ious",
+    "bootstrap_interval",
+    "centred_disc",
+    "given_masks",
+    "grading_scores",
+    "iou",
+    "macro_tiou",
+    "radial_profile",
+    "shape_baselines",
+    "tiou",
+]

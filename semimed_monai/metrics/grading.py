@@ -1,0 +1,110 @@
+"""Scores of a classifier over a whole set: macro recall, F1 and AUC, accuracy, recall per class.
+
+Looked for: scikit-learn has all of them, at 6 ms for a set of 500 rows (0.3 ms here), mostly checks of its input; a
+bootstrap asks a thousand times, so they stand here on one confusion matrix and on scipy's ranks; tests hold them to
+scikit-learn's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from semimed_monai.vocabulary import UNLABELLED
+
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.integer[Any]]
+
+
+def grading_scores(
+    probabilities: FloatArray, labels: IntArray, classes: Sequence[str] | None = None
+) -> dict[str, float]:
+    """Means over c of TP / (TP + FN), 2 TP / (2 TP + FP + FN) and AUC_c = P(score of a c > score of another).
+
+    The predicted class is the most probable one, the first of equals. Rows labelled -1 are left out. A class that no
+    row has cannot be recalled or ranked: recall and AUC are means over the others. Its F1 is 0 if it was predicted at
+    all, as in scikit-learn, else it is left out too. A score of which nothing can be computed is nan, never 0.
+
+        >>> probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]])
+        >>> grading_scores(probabilities, np.array([0, 1, 1]), ["normal", "torn"])["recall/torn"]
+        0.5
+
+    Args:
+        probabilities: N×C, finite; the rows need not sum to 1.
+        labels: N class indices, or -1.
+        classes: C names, for the keys "recall/<name>"; without them there are no such keys.
+
+    Returns:
+        recall, f1, auc, accuracy and recall/<name>, each a fraction in [0, 1] or nan.
+
+    Raises:
+        ValueError: shapes that do not fit, a label beyond the last class, a probability that is not finite.
+    """
+    _check(probabilities, labels, classes)
+    known = labels != UNLABELLED
+    probabilities, labels = probabilities[known], labels[known]
+    count = probabilities.shape[1]
+    pairs = labels * count + probabilities.argmax(axis=1)
+    confusion = np.bincount(pairs, minlength=count * count).reshape(count, count)
+    hits, actual, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    recalls = _ratio(hits, actual)
+    scores = {
+        "recall": _mean_of_known(recalls),
+        "f1": _mean_of_known(_ratio(2 * hits, actual + predicted)),
+        "auc": _mean_of_known(auc_one_vs_rest(probabilities, labels)),
+        "accuracy": float(_ratio(hits.sum(), actual.sum())),
+    }
+    if classes is None:
+        return scores
+    return scores | {f"recall/{name}": float(recall) for name, recall in zip(classes, recalls, strict=True)}
+
+
+def auc_one_vs_rest(probabilities: FloatArray, labels: IntArray) -> FloatArray:
+    """AUC_c = (sum of the ranks of c's rows - n(n+1)/2) / (n·m), n rows of class c and m others; ties rank in between.
+
+    Args:
+        probabilities: N×C.
+        labels: N class indices.
+
+    Returns:
+        C values; nan where no row, or every row, is of the class.
+    """
+    own = labels[:, None] == np.arange(probabilities.shape[1])
+    inside = own.sum(axis=0)
+    ranks = rankdata(probabilities, axis=0) if len(labels) else np.zeros(probabilities.shape)
+    return _ratio((ranks * own).sum(axis=0) - inside * (inside + 1) / 2, inside * (len(labels) - inside))
+
+
+def _ratio(above: Any, below: Any) -> FloatArray:
+    """The quotient, nan where `below` is 0."""
+    ratio = np.full(np.shape(below), np.nan)
+    np.divide(above, below, out=ratio, where=np.asarray(below) > 0)
+    return ratio
+
+
+def _mean_of_known(values: FloatArray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _check(probabilities: FloatArray, labels: IntArray, classes: Sequence[str] | None) -> None:
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
+        raise ValueError(f"wanted N×C probabilities and N labels, got shapes {probabilities.shape} and {labels.shape}")
+    if classes is not None and len(classes) != probabilities.shape[1]:
+        raise ValueError(f"{len(classes)} class names for {probabilities.shape[1]} columns of probabilities")
+    wrong = np.flatnonzero((labels < UNLABELLED) | (labels >= probabilities.shape[1]))
+    if wrong.size:
+        raise ValueError(
+            f"row {wrong[0]} has label {labels[wrong[0]]}, beyond the {probabilities.shape[1]} classes of the network: "
+            "check the datalist's classes against the network's"
+        )
+    broken = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+    if broken.size:
+        raise ValueError(
+            f"{broken.size} of {len(labels)} rows have probabilities that are not finite, first row {broken[0]}: "
+            "the training has diverged; try a lower learning rate"
+        )

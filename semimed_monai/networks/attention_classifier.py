@@ -1,0 +1,128 @@
+"""The classifier of DC-MT: SE-ResNeXt whose class activation is a differentiable attention map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.nets import SENet
+from torch import Tensor, nn
+from torch.nn import functional
+
+from semimed_monai.networks.card import refuse_other_weights
+from semimed_monai.vocabulary import Outputs
+
+
+class AttentionClassifier(SENet):
+    r"""SE-ResNeXt50 with one attention map per class, in closed form.
+
+    With the last features F (K×h×w) and the linear head's weights W, class c has
+
+        A_c = relu(Σ_k W_ck · F_k),    upsampled to the image and min-max scaled per image to [0, 1],
+        f_c = σ(ω · (A_c − σ0)).
+
+    Under a global-average-pooling head A_c is Grad-CAM up to a positive factor (which min-max removes), without a second
+    backward pass, and gradient reaches both F and W. An activation that is negative everywhere gives a map of (almost) zeros.
+    MONAI's SENet is the base; it fixes its widths and the last stage's stride, so `_make_layer` sets both: the last
+    map is 1/16 of the image (16² for 256²). `width` 64 and `layers` (3, 4, 6, 3) are SE-ResNeXt50 itself.
+
+    >>> network = AttentionClassifier(in_channels=1, classes=3, layers=(1, 1, 1, 1), width=16)
+    >>> outputs = network(torch.rand(2, 1, 64, 64))
+    >>> outputs.logits.shape, outputs.maps.shape
+    (torch.Size([2, 3]), torch.Size([2, 3, 64, 64]))
+
+    Args:
+        in_channels: channels of the image.
+        classes: number of classes.
+        layers: residual blocks per stage.
+        width: channels of the stem; the stages are 4, 8, 16 and 32 times as wide. A multiple of 16.
+        omega: ω, the steepness of the soft step.
+        sigma0: σ0, the activation at which the soft step is one half.
+        dropout: probability before the head, or None.
+
+    Raises:
+        ValueError: a width that the grouped convolutions cannot divide.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        classes: int = 3,
+        layers: Sequence[int] = (3, 4, 6, 3),
+        width: int = 64,
+        omega: float = 100.0,
+        sigma0: float = 0.4,
+        dropout: float | None = None,
+    ) -> None:
+        if width < 16 or width % 16:
+            raise ValueError(f"width is {width}; it must be a multiple of 16 (64 is SE-ResNeXt50)")
+        self._stem = width
+        super().__init__(
+            spatial_dims=2,
+            in_channels=in_channels,
+            block="se_resnetxt_bottleneck",
+            layers=layers,
+            groups=width // 2,
+            reduction=16,
+            dropout_prob=dropout,
+            inplanes=width,
+            downsample_kernel_size=1,
+            input_3x3=False,
+            num_classes=classes,
+        )
+        self.last_linear = nn.Linear(self.inplanes, classes)
+        nn.init.zeros_(self.last_linear.bias)
+        self.omega = omega
+        self.sigma0 = sigma0
+        self.arguments = {
+            "in_channels": in_channels,
+            "classes": classes,
+            "layers": list(layers),
+            "width": width,
+            "omega": omega,
+            "sigma0": sigma0,
+            "dropout": dropout,
+        }
+        refuse_other_weights(self)
+
+    def _make_layer(self, block, planes, blocks, groups, reduction, stride=1, downsample_kernel_size=1):  # type: ignore[no-untyped-def]
+        last = planes == 512
+        planes = planes * self._stem // 64
+        return super()._make_layer(block, planes, blocks, groups, reduction, 1 if last else stride, downsample_kernel_size)
+
+    def attention(self, features: Tensor, size: list[int]) -> Tensor:
+        """f_c of every class, B×C×H×W, in fp32 whatever the network ran in (ω is too steep for half precision)."""
+        if torch.jit.is_scripting():  # a script knows no autocast region whose device is a variable
+            return self._soft_step(features, size)
+        with torch.autocast(features.device.type, enabled=False):
+            return self._soft_step(features, size)
+
+    def _soft_step(self, features: Tensor, size: list[int]) -> Tensor:
+        weight = self.last_linear.weight.float()[:, :, None, None]
+        activation = functional.relu(functional.conv2d(features.float(), weight))
+        activation = functional.interpolate(activation, size=size, mode="bilinear", align_corners=False)
+        low = activation.amin(dim=(2, 3), keepdim=True)
+        high = activation.amax(dim=(2, 3), keepdim=True)
+        scaled = (activation - low) / (high - low).clamp(min=1e-5)
+        return torch.sigmoid(self.omega * (scaled - self.sigma0))
+
+    def forward(self, images: Tensor) -> Outputs:  # type: ignore[override]
+        features = self.features(images)
+        return Outputs(logits=self.logits(features).float(), maps=self.attention(features, list(images.shape[2:])))
+
+
+class DeployedAttentionClassifier(AttentionClassifier):
+    """The same weights behind one tensor, B×(1+C)×H×W: the attention of the predicted class, then each class's
+    probability as a constant plane. This is what MONAI's verifiers, TorchScript and MONAI Label take.
+
+    >>> DeployedAttentionClassifier(layers=(1, 1, 1, 1), width=16).eval()(torch.rand(1, 1, 64, 64)).shape
+    torch.Size([1, 4, 64, 64])
+    """
+
+    def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
+        features = self.features(images)
+        probabilities = torch.softmax(self.logits(features).float(), dim=1)
+        maps = self.attention(features, [images.shape[2], images.shape[3]])
+        chosen = probabilities.argmax(dim=1).view(-1, 1, 1, 1).expand(-1, 1, maps.shape[2], maps.shape[3])
+        planes = probabilities[:, :, None, None].expand(-1, -1, maps.shape[2], maps.shape[3])
+        return torch.cat([maps.gather(1, chosen), planes], dim=1)

@@ -1,0 +1,56 @@
+"""The card beside the weights: `network.json`, which network models/model.pt is of."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+
+def write_card(path: str | Path, card: Mapping[str, Any]) -> None:
+    """The card as JSON, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(card, indent=2) + "\n")
+    os.replace(temporary, path)
+
+
+def read_card(path: str | Path, **otherwise: Any) -> dict[str, Any]:
+    """The card that training wrote; where there is none yet, the values given: a bundle's are the paper's.
+
+    >>> read_card("nowhere/network.json", size=256)
+    {'size': 256}
+
+    Raises:
+        ValueError: the file is no JSON.
+    """
+    path = Path(path)
+    if not path.is_file():
+        return dict(otherwise)
+    try:
+        return {**otherwise, **json.loads(path.read_text())}
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is no JSON ({error}); train again, or delete it if the weights are the paper's size") from error
+
+
+def refuse_other_weights(network: nn.Module) -> None:
+    """Make loading another network's weights into this one an error, also where the loader is lax (`strict=False`)."""
+
+    def compare(
+        module: nn.Module, state: Mapping[str, Any], prefix: str, _meta: Any, _strict: bool, _m: Any, _u: Any, errors: list[str]
+    ) -> None:
+        expected = {prefix + name: value.shape for name, value in module.state_dict().items()}
+        given = {name: value.shape for name, value in state.items() if name.startswith(prefix)}
+        if expected != given:
+            differing = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))
+            errors.append(
+                f"these are the weights of another network: {len(differing)} of {len(expected)} tensors differ, "
+                f"{differing[0]} first; use the weights together with the network.json that was written beside them"
+            )
+
+    network.register_load_state_dict_pre_hook(compare)

@@ -1,0 +1,184 @@
+"""Where a file's pixels lie: its stored axes, its affine, and the way to sagittal slices x rows x columns and back.
+
+Only headers are read here. One definition serves reading, counting slices and writing results back. Looked for:
+`monai.transforms.Orientation` does the turning with the same nibabel functions, but cannot keep one axis "as stored",
+wants the pixels, and its inverse needs the very tensor that it turned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import itk
+import nibabel as nib
+import numpy as np
+from monai.data.utils import orientation_ras_lps
+from numpy.typing import NDArray
+from PIL import Image
+
+# nibabel has no type hints.
+turning: Any = nib.orientations
+
+NIFTI = (".nii", ".nii.gz")
+PICTURE = (".png", ".jpg", ".jpeg")
+# Stored axes of a picture (row, column, 1) and of a lone plane (x, y, 1), as they go to slice, row, column.
+PICTURE_AXES = np.array([[1, 1], [2, 1], [0, 1]])
+PLANE_AXES = np.array([[2, 1], [1, 1], [0, 1]])
+
+
+def kind_of(path: str) -> str:
+    """How a file is read: "nifti", "picture" or "dicom" (a series folder, or any other file).
+
+    Raises:
+        FileNotFoundError: there is nothing at `path`.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path}: no such file or folder; check the path in the datalist")
+    name = path.lower()
+    if Path(path).is_dir():
+        return "dicom"
+    if name.endswith(NIFTI):
+        return "nifti"
+    return "picture" if name.endswith(PICTURE) else "dicom"
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A file's stored axes and their way to S x H x W planes: a permutation and flips, undone by `to_stored`.
+
+    A volume is cut along the stored axis nearest left-right, slices in stored order; rows run from superior to
+    inferior, columns from anterior to posterior. A picture, and a lone plane that is not sagittal (a radiograph), is
+    one slice as it is displayed.
+
+    Example:
+        >>> affine = np.diag([4.0, 0.5, 0.5, 1.0])  # x to the right, y to the front, z up
+        >>> knee = Grid("knee.nii", (6, 40, 30), affine)
+        >>> knee.size
+        (6, 30, 40)
+        >>> knee.to_stored(knee.to_planes(np.zeros((6, 40, 30)))).shape
+        (6, 40, 30)
+
+    Args:
+        path: the file, for messages.
+        stored: the array's shape as nibabel, ITK (x, y, z) or Pillow (row, column) has it.
+        affine: stored voxel indices to RAS millimetres; None for pictures.
+
+    Raises:
+        ValueError: more than three dimensions, or an affine that has no inverse.
+    """
+
+    path: str
+    stored: tuple[int, ...]
+    affine: NDArray[np.float64] | None
+
+    def __post_init__(self) -> None:
+        if len(self.stored) < 2 or any(n != 1 for n in self.stored[3:]) or 0 in self.stored:
+            raise ValueError(f"{self.path}: shape {self.stored}; one volume or one plane is wanted: split the file")
+        if self.affine is not None and not abs(np.linalg.det(self.affine)) > 0:
+            raise ValueError(f"{self.path}: its affine has no inverse ({self.affine.tolist()}); repair the header")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The stored shape with exactly three axes."""
+        x, y, z = (*self.stored, 1)[:3]
+        return x, y, z
+
+    @property
+    def spacing(self) -> NDArray[np.float64]:
+        """Millimetres per stored axis; ones for pictures."""
+        return np.ones(3) if self.affine is None else np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
+
+    @cached_property
+    def axes(self) -> NDArray[Any]:
+        """The turn, in nibabel's form, from the stored axes to (slice, row, column)."""
+        if self.affine is None:
+            return PICTURE_AXES
+        start = turning.io_orientation(self.affine)
+        sagittal = int(np.flatnonzero(start[:, 0] == 0)[0])
+        if self.shape[2] == 1 and sagittal != 2:
+            return PLANE_AXES
+        stored_order = "R" if start[sagittal, 1] > 0 else "L"
+        return np.asarray(turning.ornt_transform(start, turning.axcodes2ornt((stored_order, "I", "P"))))
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """(slices, rows, columns)."""
+        slices, rows, columns = (self.shape[int(axis)] for axis in np.argsort(self.axes[:, 0]))
+        return slices, rows, columns
+
+    def to_planes(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Turn an array in stored axes to slices x rows x columns."""
+        return np.asarray(turning.apply_orientation(array.reshape(self.shape), self.axes))
+
+    def to_stored(self, planes: NDArray[Any]) -> NDArray[Any]:
+        """Undo `to_planes`: the same shape and axes as the file."""
+        back = np.empty((3, 2))
+        back[self.axes[:, 0].astype(int)] = np.stack([np.arange(3), self.axes[:, 1]], axis=1)
+        return np.asarray(turning.apply_orientation(planes, back)).reshape(self.stored)
+
+    def align(self, array: NDArray[Any], other: Grid) -> NDArray[Any]:
+        """Bring `other`'s array (a mask's) to these stored axes; both must be the same grid up to turns and flips.
+
+        Raises:
+            ValueError: the grids differ.
+        """
+        shift = 0.0
+        if other.affine is None:
+            # A picture drawn over a DICOM plane has its rows along y, its columns along x.
+            turned = (array if self.affine is None else array.T)[..., None]
+        elif self.affine is None:
+            raise ValueError(f"{other.path}: the mask of the picture {self.path} must be a picture too (PNG)")
+        else:
+            turn = turning.ornt_transform(turning.io_orientation(other.affine), turning.io_orientation(self.affine))
+            turned = np.asarray(turning.apply_orientation(array.reshape(other.shape), turn))
+            moved = other.affine @ turning.inv_ornt_aff(turn, other.shape) - self.affine
+            corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], [1])).reshape(4, -1)
+            # In voxels. Half of one is above what rounded headers differ by, below any real displacement.
+            shift = np.linalg.norm((moved @ corners)[:3], axis=0).max() / self.spacing.min()
+        if turned.shape != self.shape or shift > 0.5:
+            raise ValueError(
+                f"{other.path}: {other.stored} pixels, up to {shift:.3g} of them away from {self.path} with its "
+                f"{self.stored}; a mask must lie on its image's own grid: resample it, or correct the path"
+            )
+        return turned
+
+
+def read_grid(path: str) -> Grid:
+    """The geometry of a NIfTI file, picture, DICOM file or DICOM series folder, from its header alone."""
+    kind = kind_of(path)
+    if kind == "picture":
+        with Image.open(path) as picture:
+            return Grid(path, (picture.height, picture.width), None)
+    if kind == "nifti":
+        header: Any = nib.load(path)
+        return Grid(path, tuple(int(n) for n in header.shape), np.asarray(header.affine, dtype=np.float64))
+    return _dicom_grid(path)
+
+
+def _dicom_grid(path: str) -> Grid:
+    plane_stack = itk.Image[itk.F, 3]
+    if Path(path).is_dir():
+        # The settings of monai.data.ITKReader, which reads the pixels: the same files in the same order.
+        series = itk.GDCMSeriesFileNames.New()
+        series.SetUseSeriesDetails(True)
+        series.AddSeriesRestriction("0008|0021")
+        series.SetDirectory(path)
+        found = list(series.GetSeriesUIDs())
+        if len(found) != 1:
+            raise ValueError(f"{path}: {len(found)} DICOM series in this folder; give each series a folder of its own")
+        reader = itk.ImageSeriesReader[plane_stack].New(FileNames=series.GetFileNames(found[0]))
+    else:
+        reader = itk.ImageFileReader[plane_stack].New(FileName=path)
+    try:
+        reader.UpdateOutputInformation()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: not a file that can be read as NIfTI, PNG, JPEG or DICOM") from error
+    image = reader.GetOutput()
+    affine = np.eye(4)
+    affine[:3, :3] = np.asarray(itk.array_from_matrix(image.GetDirection())) @ np.diag(list(image.GetSpacing()))
+    affine[:3, 3] = list(image.GetOrigin())
+    size = tuple(int(n) for n in image.GetLargestPossibleRegion().GetSize())
+    return Grid(path, size, np.asarray(orientation_ras_lps(affine)))

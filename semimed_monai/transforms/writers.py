@@ -1,0 +1,109 @@
+"""Write what a network found on preprocessed slices in the geometry of the file that they came from.
+
+Looked for: MONAI's `Invertd` and `SaveImage` invert a tensor that carries its own history; a volume that is put
+together from slices of several batches has none, so the way back is computed from the file's header.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from semimed_monai.transforms.grid import NIFTI, read_grid
+from semimed_monai.transforms.squares import Aspect, from_square
+
+
+def to_source_geometry(
+    maps: Tensor | NDArray[Any], source: str, slices: Sequence[int] | None = None, aspect: Aspect = "pad"
+) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """S x size x size maps of preprocessed slices -> the array in the file's own axes and shape, and its affine.
+
+    Floats (maps) are interpolated, whole numbers and booleans (masks) are sampled. Pictures have rows x columns and no
+    affine.
+
+    Args:
+        maps: one per slice.
+        source: the image file or series folder.
+        slices: the slice of each map; the others are 0. All, in order, if None.
+        aspect: what the preprocessing used.
+
+    Raises:
+        ValueError: the number of maps is not the number of slices, or a slice is not in the file.
+    """
+    grid = read_grid(source)
+    count, rows, columns = grid.size
+    squares = torch.as_tensor(maps)
+    chosen = list(range(count)) if slices is None else [int(index) for index in slices]
+    if squares.ndim != 3 or len(squares) != len(chosen):
+        raise ValueError(
+            f"{source}: maps of shape {tuple(squares.shape)} for {len(chosen)} slices; one H x W map each is wanted"
+        )
+    if len(set(chosen)) != len(chosen) or not all(0 <= index < count for index in chosen):
+        raise ValueError(f"{source}: slices {chosen}; different ones from 0 to {count - 1} are wanted")
+    if squares.dtype == torch.bool:
+        squares = squares.to(torch.uint8)
+    planes = torch.zeros((count, rows, columns), dtype=squares.dtype)
+    planes[chosen] = from_square(squares.detach().cpu(), rows, columns, aspect)
+    return grid.to_stored(planes.numpy()), grid.affine
+
+
+def write_mask(
+    mask: Tensor | NDArray[Any],
+    source: str,
+    out: str | Path,
+    slices: Sequence[int] | None = None,
+    aspect: Aspect = "pad",
+) -> Path:
+    """Write a mask of preprocessed slices as an 8-bit file in its image's own geometry; whole or not at all.
+
+    Example:
+        >>> write_mask(masks, "knee.nii.gz", "knee_cartilage.nii.gz")  # doctest: +SKIP
+
+    Args:
+        mask: S x H x W, or H x W for one slice; whole numbers, of any dtype.
+        source: the image file or series folder.
+        out: `.nii` or `.nii.gz` (same shape and affine as the image; a DICOM series' grid in RAS), or `.png` for
+            a picture or a lone DICOM plane (same rows and columns; values as they are, 1 looks black).
+        slices: the slice of each plane; the others are 0. All, in order, if None.
+        aspect: what the preprocessing used.
+
+    Raises:
+        ValueError: values that 8 bits do not hold, or a file type that cannot hold the image's grid.
+    """
+    squares = torch.as_tensor(mask)
+    squares = squares[None] if squares.ndim == 2 else squares
+    labels = squares.to(torch.uint8)
+    if not torch.equal(labels.to(squares.dtype), squares):
+        raise ValueError(f"{out}: a mask holds whole numbers from 0 to 255; threshold the map first")
+    array, affine = to_source_geometry(labels, source, slices, aspect)
+    target = Path(out)
+    name = target.name.lower()
+    if name.endswith(NIFTI) and affine is not None:
+        picture: Any = nib.Nifti1Image(array, affine)  # type: ignore[no-untyped-call]
+        picture.header.set_xyzt_units("mm")
+    elif name.endswith(".png") and (affine is None or array.shape[2:] in {(), (1,)}):
+        # A stored plane is x, y; a picture is rows, columns.
+        picture = Image.fromarray(array if affine is None else array.reshape(array.shape[:2]).T)
+    else:
+        raise ValueError(f"{out}: cannot hold the geometry of {source}; write volumes as .nii.gz, pictures as .png")
+    _replace(picture, target)
+    return target
+
+
+def _replace(picture: Any, target: Path) -> None:
+    """Save under a temporary name in the same folder, then rename: a reader never meets half a file."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    suffix = next(s for s in (".nii.gz", ".nii", ".png") if target.name.lower().endswith(s))
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as folder:
+        part = Path(folder) / f"mask{suffix}"
+        picture.save(part) if suffix == ".png" else picture.to_filename(part)
+        part.replace(target)

@@ -1,0 +1,147 @@
+"""Views: random augmentation of a whole batch, on its device, whose geometry can be replayed on any map.
+
+kornia augments batches; what it lacks, and what stands here, is randomness that belongs to a row of the run: the numbers
+of (seed, step, row of the global batch) are the same on one process or eight, on a CPU or a GPU, and after a resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from kornia.augmentation import AugmentationSequential
+from kornia.augmentation.container.params import ParamItem
+from torch import Tensor, nn
+from torch.nn import functional
+
+_LARGEST_SEED = 2**63 - 1
+
+
+class SharedGeometry:
+    """Student and teacher see the same frame: maps are compared as they are."""
+
+    def carry(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The maps themselves; every pixel is in view."""
+        return maps, None
+
+
+class WarpedGeometry:
+    """The teacher saw the image as it is, the student a warped one: the student's warp is replayed on the teacher's maps.
+
+    Args:
+        warp: the student's geometric augmentation.
+        parameters: what it drew for this batch.
+        size: the image's height and width: translations are in its pixels, so maps are brought to it first.
+    """
+
+    def __init__(self, warp: AugmentationSequential, parameters: list[ParamItem], size: torch.Size) -> None:
+        self.warp = warp
+        self.parameters = parameters
+        self.size = size
+
+    def carry(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The maps in the student's frame, at the image's size, and 1 where the teacher's frame reaches, else 0."""
+        if maps.shape[2:] != self.size:
+            maps = functional.interpolate(maps, size=self.size, mode="bilinear", align_corners=False)
+        inside = torch.ones_like(maps[:, :1])
+        carried = self.warp(maps, params=self.parameters, data_keys=["input"])
+        in_view = self.warp(inside, params=self.parameters, data_keys=["mask"])
+        return carried, in_view
+
+
+@dataclass
+class Viewed:
+    """One batch as student and teacher see it.
+
+    Args:
+        batch: the rows, with image and mask in the student's frame.
+        teacher_images: what the teacher sees.
+        geometry: carries maps from the teacher's frame to the student's.
+    """
+
+    batch: dict[str, Any]
+    teacher_images: Tensor
+    geometry: SharedGeometry | WarpedGeometry
+
+
+class Views(nn.Module):
+    """Two views of a batch: one geometry, then each its own intensities.
+
+    >>> from kornia.augmentation import RandomGaussianNoise, RandomHorizontalFlip
+    >>> views = Views(geometry=[RandomHorizontalFlip(p=0.5)], student=[RandomGaussianNoise(p=1.0)], teacher=[])
+    >>> viewed = views({"image": torch.rand(4, 1, 8, 8), "mask": torch.zeros(4, 1, 8, 8)}, step=1)
+    >>> viewed.teacher_images.shape
+    torch.Size([4, 1, 8, 8])
+
+    Args:
+        geometry: kornia augmentations that move pixels; the mask goes with them.
+        student: kornia augmentations of intensity for the student's view.
+        teacher: the same for the teacher's view; its random numbers are its own.
+        share_geometry: True: both views are moved alike. False: the teacher sees the image unmoved, and
+            `Viewed.geometry` carries its maps into the student's frame.
+        seed: of the run.
+    """
+
+    def __init__(
+        self,
+        geometry: Sequence[nn.Module] = (),
+        student: Sequence[nn.Module] = (),
+        teacher: Sequence[nn.Module] = (),
+        share_geometry: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.geometry = AugmentationSequential(*geometry, data_keys=["input"]) if geometry else None
+        self.student = AugmentationSequential(*student, data_keys=["input"]) if student else None
+        self.teacher = AugmentationSequential(*teacher, data_keys=["input"]) if teacher else None
+        self.share_geometry = share_geometry
+        self.seed = seed
+
+    @torch.no_grad()
+    def forward(self, batch: Mapping[str, Any], step: int) -> Viewed:
+        """The views of the batch of one step; `step` counts the batches of the run, from 1."""
+        unmoved = batch["image"]
+        image, mask = unmoved, batch["mask"]
+        shared: SharedGeometry | WarpedGeometry = SharedGeometry()
+        if self.geometry is not None:
+            parameters = self._draw(self.geometry, image.shape, step, stream=0)
+            image = self.geometry(image, params=parameters, data_keys=["input"])
+            mask = self.geometry(mask, params=parameters, data_keys=["mask"])
+            if not self.share_geometry:
+                shared = WarpedGeometry(self.geometry, parameters, unmoved.shape[2:])
+        teacher_images = self._augment(self.teacher, image if self.share_geometry else unmoved, step, stream=2)
+        student_images = self._augment(self.student, image, step, stream=1)
+        return Viewed({**batch, "image": student_images, "mask": mask}, teacher_images, shared)
+
+    def _augment(self, chain: AugmentationSequential | None, images: Tensor, step: int, stream: int) -> Tensor:
+        if chain is None:
+            return images
+        augmented: Tensor = chain(images, params=self._draw(chain, images.shape, step, stream), data_keys=["input"])
+        return augmented.clamp(0.0, 1.0)
+
+    def _draw(self, chain: AugmentationSequential, shape: torch.Size, step: int, stream: int) -> list[ParamItem]:
+        """The parameters of this process's rows, cut from those of the global batch."""
+        world, rank, rows = idist.get_world_size(), idist.get_rank(), shape[0]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_mixed(self.seed, step, stream))
+            drawn = chain.forward_parameters(torch.Size((rows * world, *shape[1:])))
+        if world == 1:
+            return drawn
+        return [_rows_of(item, rank * rows, rows, rows * world) for item in drawn]
+
+
+def _mixed(seed: int, step: int, stream: int) -> int:
+    """One seed for (seed, step, stream); a linear mix with odd constants keeps neighbouring triples apart."""
+    return (seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + stream * 0x94D049BB133111EB) % _LARGEST_SEED
+
+
+def _rows_of(item: ParamItem, first: int, count: int, total: int) -> ParamItem:
+    """The entries of rows first … first+count−1 out of parameters drawn for `total` rows."""
+    data = {
+        name: value[first : first + count] if isinstance(value, Tensor) and value.dim() and len(value) == total else value
+        for name, value in item.data.items()
+    }
+    return item._replace(data=data)

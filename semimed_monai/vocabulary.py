@@ -1,0 +1,76 @@
+"""The words that all rooms share: what a network gives back, how a view's geometry is asked, what a term is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+UNLABELLED = -1
+"""The label of a row whose class is unknown or hidden."""
+
+
+@dataclass
+class Outputs:
+    """What a trained network returns: whichever of these it has.
+
+    Args:
+        logits: B×C class scores, or B×C×H×W for a segmenter.
+        maps: one map per class, B×C×h×w in [0, 1]; who needs the map of one class takes it with `class_map`.
+        embedding: B×D features.
+    """
+
+    logits: Tensor | None = None
+    maps: Tensor | None = None
+    embedding: Tensor | None = None
+
+
+class Geometry(Protocol):
+    """How a batch's student view lies relative to its teacher view."""
+
+    def carry(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Bring B×C×h×w maps from the teacher's frame to the student's; second: the pixels that were in view, or None for all."""
+        ...
+
+
+@dataclass
+class Step:
+    """What every term of the criterion is given.
+
+    Args:
+        batch: the rows: `label` (B, -1 = unlabelled), `mask` in the student's frame (B×1×H×W), `has_mask` (B), `id`, ….
+        student: the student's outputs on its view, in fp32.
+        teacher: the teacher's outputs on its view, without gradient; None when no term asks for them.
+        geometry: carries maps from the teacher's frame to the student's.
+        progress: τ/τmax in (0, 1], of optimiser steps; 1 at the last one.
+        run: another pass of the student over images of the same size.
+    """
+
+    batch: Mapping[str, Any]
+    student: Outputs
+    teacher: Outputs | None
+    geometry: Geometry
+    progress: float
+    run: Callable[[Tensor], Outputs]
+
+    @property
+    def labelled(self) -> Tensor:
+        """B booleans: the rows whose class is known."""
+        label: Tensor = self.batch["label"]
+        return label != UNLABELLED
+
+
+def class_map(maps: Tensor, classes: Tensor) -> Tensor:
+    """The map of one class per row: B×C×h×w and B class indices give B×1×h×w."""
+    rows = torch.arange(len(maps), device=maps.device)
+    return maps[rows, classes].unsqueeze(1)
+
+
+def required(value: Tensor | None, owner: object, missing: str) -> Tensor:
+    """`value`, or an error in which `owner` says what the network lacks for it."""
+    if value is None:
+        raise ValueError(f"{type(owner).__name__} needs {missing}, which this network does not return")
+    return value

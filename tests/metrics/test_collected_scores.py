@@ -1,0 +1,260 @@
+"""Key metrics and predictions on real engines, in one process and in two."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from ignite.engine import Engine
+from monai.bundle.config_parser import ConfigParser
+from monai.engines.evaluator import Evaluator
+from torch.multiprocessing.spawn import spawn
+
+from semimed_monai.metrics import (
+    GradingScore,
+    Predictions,
+    Rows,
+    TIoUScore,
+    baseline_ious,
+    bootstrap_interval,
+    centred_disc,
+    grading_scores,
+    macro_tiou,
+    radial_profile,
+    tiou,
+)
+
+CLASSES = ["normal", "partial", "full"]
+SIZE = (25, 20)
+
+
+def _items(count: int = 14) -> list[dict[str, Any]]:
+    """Rows as an evaluator gives them, one by one; the last has no mask, so its map's IoU must not count."""
+    random = torch.Generator().manual_seed(0)
+    items = []
+    for index in range(count):
+        given = index < count - 1
+        share = float(torch.rand((), generator=random)) * 0.5 + 0.1
+        items.append(
+            {
+                "id": f"image-{index:02d}" + "x" * (index % 3),
+                "group": f"p{index // 2}",
+                "label": index % 3,
+                "probabilities": torch.softmax(torch.randn(3, generator=random), 0),
+                "map": torch.roll(centred_disc(SIZE, 0.3), index % 5, 1).unsqueeze(0),
+                "mask": centred_disc(SIZE, share).unsqueeze(0) * (1 if given else 0),
+                "has_mask": given,
+            }
+        )
+    return items
+
+
+def _batches(items: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
+    batches = []
+    for start in range(0, len(items), size):
+        part = items[start : start + size]
+        columns: dict[str, Any] = {key: [item[key] for item in part] for key in part[0]}
+        for key in ("label", "has_mask"):
+            columns[key] = torch.tensor(columns[key])
+        for key in ("probabilities", "map", "mask"):
+            columns[key] = torch.stack(columns[key])
+        batches.append(columns)
+    return batches
+
+
+def _evaluated(items: list[dict[str, Any]], size: int = 4) -> dict[str, Any]:
+    """The scores of `items` as an engine's metrics and as collected predictions."""
+    engine = Engine(lambda _, batch: batch)
+    for name in GradingScore.names:
+        GradingScore(name).attach(engine, name)
+    TIoUScore().attach(engine, "tiou")
+    TIoUScore(macro=True).attach(engine, "tiou_macro")
+    predictions = Predictions()
+    predictions.attach(engine)
+    engine.run(_batches(items, size), max_epochs=2)
+    return {
+        "metrics": engine.state.metrics,
+        "scores": predictions.scores(CLASSES, bootstrap_repeats=50),
+        "table": predictions.table(CLASSES),
+    }
+
+
+def _whole_set(items: list[dict[str, Any]]) -> dict[str, float]:
+    """The same numbers from the arrays, with no engine between."""
+    batch = _batches(items, len(items))[0]
+    labels = batch["label"].numpy()
+    inside, attended = batch["mask"].flatten(1) > 0, batch["map"].flatten(1) > 0.5
+    ious = ((inside & attended).sum(1) / (inside | attended).sum(1)).double().numpy()
+    ious[~batch["has_mask"].numpy()] = np.nan
+    baselines = baseline_ious(radial_profile(batch["mask"]).numpy())
+    return {
+        **grading_scores(batch["probabilities"].numpy(), labels, CLASSES),
+        "tiou": tiou(ious),
+        "tiou_disc": tiou(baselines["disc"]),
+        "tiou_ones": tiou(baselines["ones"]),
+        "tiou_macro": macro_tiou(ious, labels),
+    }
+
+
+def _one_of_two(rank: int, folder: str) -> None:
+    """A process with 9 or 6 of the 14 rows, one in both, as a sampler pads; and a set that rank 0 has no row of."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    items = _items()
+    own = items[:9] if rank == 0 else items[8:]
+    found = _evaluated(own, size=4 if rank == 0 else 2)
+    rows = Rows()
+    if rank == 1:
+        rows.extend(id=["b", "a"], label=torch.tensor([1, 0]))
+    found["only on rank 1"] = rows.gathered()["label"].tolist()
+    (Path(folder) / f"{rank}.json").write_text(json.dumps(found))
+    dist.destroy_process_group()
+
+
+def test_an_engine_gives_the_whole_sets_scores_however_it_is_batched() -> None:
+    items = _items()
+    expected = _whole_set(items)
+    assert expected["tiou"] != expected["tiou_macro"]
+    for size in (1, 4, 14):
+        found = _evaluated(items, size)
+        assert {name: entry["value"] for name, entry in found["scores"].items()} == pytest.approx(expected)
+        assert found["metrics"] == pytest.approx({name: expected[name] for name in found["metrics"]})
+        assert len(found["metrics"]) == 6
+
+
+def test_two_processes_with_uneven_rows_give_what_one_gives(tmp_path: Path) -> None:
+    spawn(_one_of_two, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    alone = json.loads(json.dumps(_evaluated(_items())))
+    for rank in (0, 1):
+        found = json.loads((tmp_path / f"{rank}.json").read_text())
+        # nan is not itself, and one row has no IoU
+        assert str(found["table"]) == str(alone["table"])
+        assert found["metrics"] == pytest.approx(alone["metrics"])
+        assert found["only on rank 1"] == [0, 1]
+        assert found["scores"].keys() == alone["scores"].keys()
+        for name, entry in found["scores"].items():
+            assert entry == pytest.approx(alone["scores"][name], nan_ok=True)
+
+
+def test_a_recipe_makes_it_the_key_metric_of_a_monai_evaluator() -> None:
+    metric = ConfigParser({"metric": {"_target_": "semimed_monai.metrics.GradingScore", "score": "f1"}})
+    items = _items()
+    evaluator = Evaluator(
+        device=torch.device("cpu"),
+        val_data_loader=_batches(items, 4),
+        iteration_update=lambda _, batch: batch,
+        key_val_metric={"f1": metric.get_parsed_content("metric")},
+        val_handlers=[Predictions()],
+    )
+    evaluator.run()
+    assert evaluator.state.best_metric == pytest.approx(_whole_set(items)["f1"])
+
+
+def test_a_key_metric_that_cannot_be_computed_is_an_error_and_another_metric_is_nan() -> None:
+    items = [item | {"has_mask": False} for item in _items()]
+    settings: dict[str, Any] = {
+        "device": torch.device("cpu"),
+        "val_data_loader": _batches(items, 4),
+        "iteration_update": lambda _, batch: batch,
+    }
+    with pytest.raises(ValueError, match="the key metric tiou cannot be computed"):
+        Evaluator(**settings, key_val_metric={"tiou": TIoUScore()}).run()
+    with_another = Evaluator(
+        **settings, key_val_metric={"f1": GradingScore("f1")}, additional_metrics={"tiou": TIoUScore()}
+    )
+    with_another.run()
+    assert math.isnan(with_another.state.metrics["tiou"])
+
+
+def test_table_has_a_plain_line_per_item() -> None:
+    predictions = Predictions(threshold=0.5)
+    predictions.update(
+        {
+            "id": ["b", "a"],
+            "group": ["p", "p"],
+            "label": torch.tensor([1, -1]),
+            "probabilities": torch.tensor([[0.25, 0.75], [0.5, 0.5]], dtype=torch.bfloat16),
+            "map": torch.ones(2, 1, 30, 30),
+            "mask": torch.ones(2, 1, 30, 30),
+            "has_mask": torch.tensor([True, True]),
+        }
+    )
+    predictions.gather()
+    line = {"id": "b", "group": "p", "label": 1, "predicted": 1, "probability/no": 0.25, "probability/yes": 0.75}
+    assert predictions.table(["no", "yes"])[1] == line | {"iou": 1.0}
+    assert predictions.table()[0]["probability/0"] == 0.5
+    json.dumps(predictions.table())
+
+
+def test_each_epoch_is_collected_anew() -> None:
+    engine, predictions = Engine(lambda _, batch: batch), Predictions()
+    GradingScore("f1").attach(engine, "f1")
+    predictions.attach(engine)
+    items = _items()
+    engine.run(_batches(items[:8], 4))
+    engine.run(_batches(items[8:], 4))
+    assert engine.state.metrics["f1"] == pytest.approx(_whole_set(items[8:])["f1"])
+    assert predictions.rows["id"].tolist() == [item["id"] for item in items[8:]]
+
+
+def test_intervals_are_by_group() -> None:
+    predictions = Predictions()
+    for batch in _batches(_items(), 4):
+        predictions.update(batch)
+    predictions.gather()
+    rows = predictions.rows
+    right = rows["probabilities"].argmax(axis=1) == rows["label"]
+    expected = bootstrap_interval(lambda drawn: float(right[drawn].mean()), rows["group"], repeats=100, seed=7)
+    entry = predictions.scores(CLASSES, bootstrap_repeats=100, seed=7)["accuracy"]
+    assert (entry["low"], entry["high"]) == pytest.approx(expected)
+    assert (entry["low"], entry["high"]) != pytest.approx(
+        bootstrap_interval(lambda drawn: float(right[drawn].mean()), rows["id"], repeats=100, seed=7)
+    )
+
+
+def test_intervals_hold_the_value_and_can_be_left_out() -> None:
+    predictions = Predictions()
+    for batch in _batches(_items(), 4):
+        predictions.update(batch)
+    predictions.gather()
+    for entry in predictions.scores(CLASSES, bootstrap_repeats=200).values():
+        assert entry["low"] <= entry["value"] <= entry["high"]
+    without = predictions.scores(CLASSES, bootstrap_repeats=0)["f1"]
+    assert without["value"] > 0
+    assert math.isnan(without["low"])
+    assert math.isnan(without["high"])
+
+
+def test_a_network_without_maps_has_no_tiou() -> None:
+    predictions = Predictions()
+    batch = _batches(_items(), 14)[0]
+    predictions.update({key: batch[key] for key in Predictions.needed})
+    predictions.gather()
+    assert not [name for name in predictions.scores(CLASSES, 10) if "tiou" in name]
+    assert "iou" not in predictions.table()[0]
+
+
+def test_wrong_use_is_named() -> None:
+    predictions = Predictions()
+    with pytest.raises(ValueError, match="lacks label, probabilities; it has id, group"):
+        predictions.update({"id": ["a"], "group": ["p"]})
+    with pytest.raises(ValueError, match="run the evaluator"):
+        predictions.table()
+    with pytest.raises(ValueError, match="there is no score 'F1': choose one of recall, f1"):
+        GradingScore("F1")
+
+
+def test_two_items_with_one_id_are_an_error_and_one_item_twice_is_not() -> None:
+    rows = Rows()
+    rows.extend(id=["a", "b", "a"], label=torch.tensor([0, 1, 0]))
+    assert rows.gathered()["label"].tolist() == [0, 1]
+    rows.extend(id=["b"], label=torch.tensor([0]))
+    with pytest.raises(ValueError, match="two items with the id 'b' differ in label"):
+        rows.gathered()
+    with pytest.raises(ValueError, match="differ in length"):
+        rows.extend(id=["c", "d"], label=torch.tensor([0]))

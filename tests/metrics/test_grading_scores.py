@@ -1,0 +1,123 @@
+"""Classification scores against hand-worked values and scikit-learn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
+
+from semimed_monai.metrics import auc_one_vs_rest, grading_scores
+
+CLASSES = ["normal", "partial", "full"]
+
+
+@st.composite
+def graded_sets(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of few different values, so that ties abound, and labels that may miss a class."""
+    count = draw(st.integers(1, 25))
+    levels = st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0])
+    probabilities = draw(arrays(np.float64, (count, 3), elements=levels))
+    labels = draw(arrays(np.int64, count, elements=st.integers(0, 2)))
+    return probabilities, labels
+
+
+def test_three_rows_worked_by_hand() -> None:
+    """Right, partial taken for full, full right; full's AUC: its row (.5) above normal's (.1), below partial's (.6)."""
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.1, 0.3, 0.6], [0.3, 0.2, 0.5]])
+    scores = grading_scores(probabilities, np.array([0, 1, 2]), CLASSES)
+    assert scores == pytest.approx(
+        {
+            "recall": 2 / 3,
+            "f1": (1 + 0 + 2 / 3) / 3,
+            "auc": (1 + 1 + 0.5) / 3,
+            "accuracy": 2 / 3,
+            "recall/normal": 1.0,
+            "recall/partial": 0.0,
+            "recall/full": 1.0,
+        }
+    )
+
+
+def test_a_tie_counts_half() -> None:
+    aucs = auc_one_vs_rest(np.array([[0.5, 0.5], [0.5, 0.5]]), np.array([0, 1]))
+    assert aucs.tolist() == [0.5, 0.5]
+
+
+@given(graded_sets())
+def test_equal_to_scikit_learn(case: tuple[np.ndarray, np.ndarray]) -> None:
+    probabilities, labels = case
+    predicted = probabilities.argmax(axis=1)
+    scores = grading_scores(probabilities, labels, CLASSES)
+    nan_if_absent = {"labels": [0, 1, 2], "average": "macro", "zero_division": np.nan}
+    assert scores["recall"] == pytest.approx(recall_score(labels, predicted, **nan_if_absent))
+    assert scores["f1"] == pytest.approx(
+        f1_score(labels, predicted, labels=[*set(labels) | set(predicted)], average="macro")
+    )
+    assert scores["accuracy"] == pytest.approx(accuracy_score(labels, predicted))
+    for index, auc in enumerate(auc_one_vs_rest(probabilities, labels)):
+        own = labels == index
+        expected = roc_auc_score(own, probabilities[:, index]) if 0 < own.sum() < len(own) else math.nan
+        assert auc == pytest.approx(expected, nan_ok=True)
+
+
+def test_macro_auc_equals_scikit_learns_one_vs_rest() -> None:
+    random = np.random.default_rng(3)
+    probabilities = random.dirichlet([1, 1, 1], size=200)
+    labels = random.integers(0, 3, size=200)
+    expected = roc_auc_score(labels, probabilities, multi_class="ovr", average="macro")
+    assert grading_scores(probabilities, labels)["auc"] == pytest.approx(expected)
+
+
+@given(graded_sets(), st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter(case: tuple[np.ndarray, np.ndarray], random: object) -> None:
+    probabilities, labels = case
+    order = list(range(len(labels)))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    shuffled = grading_scores(probabilities[order], labels[order], CLASSES)
+    assert shuffled == pytest.approx(grading_scores(probabilities, labels, CLASSES), nan_ok=True)
+
+
+def test_a_class_without_rows_is_left_out_and_never_zero() -> None:
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1]])
+    scores = grading_scores(probabilities, np.array([0, 1]), CLASSES)
+    assert (scores["recall"], scores["f1"], scores["auc"]) == (1.0, 1.0, 1.0)
+    assert math.isnan(scores["recall/full"])
+    only_normal = grading_scores(probabilities[:1], np.array([0]), CLASSES)
+    assert math.isnan(only_normal["auc"])
+    assert only_normal["accuracy"] == 1.0
+
+
+def test_a_class_predicted_without_rows_has_f1_zero() -> None:
+    probabilities = np.array([[0.8, 0.2], [0.1, 0.9]])
+    assert grading_scores(probabilities, np.array([0, 0]))["f1"] == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_unlabelled_rows_do_not_count() -> None:
+    probabilities = np.array([[0.8, 0.2], [0.1, 0.9], [0.9, 0.1]])
+    expected = grading_scores(probabilities[:2], np.array([0, 1]))
+    assert grading_scores(probabilities, np.array([0, 1, -1])) == expected
+    assert all(math.isnan(score) for score in grading_scores(probabilities, np.array([-1, -1, -1])).values())
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "labels", "message"),
+    [
+        ([[0.5, np.nan], [0.5, 0.5]], [0, 1], "1 of 2 rows .* not finite, first row 0"),
+        ([[0.5, 0.5], [0.5, 0.5]], [0, 2], "row 1 has label 2, beyond the 2 classes"),
+        ([[0.5, 0.5], [0.5, 0.5]], [0, -2], "row 1 has label -2"),
+        ([[0.5, 0.5]], [0, 1], "N×C probabilities and N labels"),
+    ],
+)
+def test_wrong_input_is_named(probabilities: list[list[float]], labels: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        grading_scores(np.array(probabilities), np.array(labels))
+
+
+def test_names_must_fit_the_columns() -> None:
+    with pytest.raises(ValueError, match="3 class names for 2 columns"):
+        grading_scores(np.array([[0.5, 0.5]]), np.array([0]), CLASSES)
