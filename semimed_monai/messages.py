@@ -25,13 +25,18 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
     if isinstance(error, KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
         return
-    cause = error
-    while cause.__cause__ is not None and not _raised_by_us(cause):
-        cause = cause.__cause__
+    cause = cause_of(error)
     if _raised_by_us(cause):
         sys.stderr.write(f"\nerror: {cause}\n(SEMIMED_TRACEBACK=1 shows where it arose)\n")
     else:
         sys.__excepthook__(kind, error, trace)
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The error that this library raised, inside what MONAI's config parser wrapped it in; else the innermost one."""
+    while error.__cause__ is not None and not _raised_by_us(error):
+        error = error.__cause__
+    return error
 
 
 def _raised_by_us(error: BaseException) -> bool:

@@ -1,10 +1,12 @@
-"""Where things lie: the bundle whose config is being read, and the folder for what can be made again."""
+"""Where things lie: the bundle whose config is being read, the folder for what can be made again, files written whole."""
 
 from __future__ import annotations
 
+import csv
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +17,32 @@ def cache_folder() -> Path:
     if own := os.environ.get("SEMIMED_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "semimed"
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """A temporary name in the file's own folder, renamed to it at the end: a reader finds the old file or the new one, and
+    after an error nothing is left behind.
+
+    >>> with whole("/tmp/example.txt") as file:
+    ...     _ = file.write_text("all of it")
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_table(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows with the same keys as a CSV file, written whole."""
+    with whole(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def bundle_root() -> str:

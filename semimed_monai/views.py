@@ -126,7 +126,8 @@ class Views(nn.Module):
         """The parameters of this process's rows, cut from those of the global batch."""
         world, rank, rows = idist.get_world_size(), idist.get_rank(), shape[0]
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_mixed(self.seed, step, stream))
+            # Not torch.manual_seed: that would seed the GPUs' generators too, which are not forked here.
+            torch.default_generator.manual_seed(_mixed(self.seed, step, stream))
             drawn = chain.forward_parameters(torch.Size((rows * world, *shape[1:])))
         if world == 1:
             return drawn
@@ -140,8 +141,14 @@ def _mixed(seed: int, step: int, stream: int) -> int:
 
 def _rows_of(item: ParamItem, first: int, count: int, total: int) -> ParamItem:
     """The entries of rows first … first+count−1 out of parameters drawn for `total` rows."""
-    data = {
-        name: value[first : first + count] if isinstance(value, Tensor) and value.dim() and len(value) == total else value
-        for name, value in item.data.items()
-    }
+    if item.data is None:  # a module without randomness
+        return item
+    if isinstance(item.data, list):  # a chain within the chain
+        return item._replace(data=[_rows_of(part, first, count, total) for part in item.data])
+    data = dict(item.data)
+    for name, value in item.data.items():
+        if name == "forward_input_shape":
+            data[name] = torch.cat([value.new_tensor([count]), value[1:]])
+        elif name != "order" and value.dim() and len(value) == total:  # the order is the batch's, of four adjustments
+            data[name] = value[first : first + count]
     return item._replace(data=data)

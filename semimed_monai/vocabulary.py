@@ -12,6 +12,9 @@ from torch import Tensor
 UNLABELLED = -1
 """The label of a row whose class is unknown or hidden."""
 
+RESULT_MARK = "result of semimed-monai"
+"""Stands in every mask and map that inference writes, so that none is ever taken for an image."""
+
 
 @dataclass
 class Outputs:

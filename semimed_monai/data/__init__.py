@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from semimed_monai.data.datalist import Datalist, DatalistError, write_datalist
+from semimed_monai.data.find import find_images
 from semimed_monai.data.splits import choose_labelled, split_by_group
 from semimed_monai.data.streams import TwoStreamBatches
+from semimed_monai.data.tolerant import TolerantDataset
 
-__all__ = ["Datalist", "DatalistError", "TwoStreamBatches", "choose_labelled", "split_by_group", "write_datalist"]
+__all__ = [
+    "Datalist",
+    "DatalistError",
+    "TolerantDataset",
+    "TwoStreamBatches",
+    "choose_labelled",
+    "find_images",
+    "split_by_group",
+    "write_datalist",
+]

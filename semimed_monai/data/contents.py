@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from semimed_monai.places import cache_folder
+
 
 class Use(NamedTuple):
     """The files that an item names, and the slice that it takes of them."""
@@ -103,8 +105,7 @@ def _stamp(paths: Sequence[Path], digest: str) -> Path:
     for path in paths:
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             state.update(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}\n".encode())
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("SEMIMED_CACHE") or Path(base) / "semimed") / "checked" / state.hexdigest()
+    return cache_folder() / "checked" / state.hexdigest()
 
 
 def _grid_problems(uses: Sequence[Use], found: Mapping[str, _Contents]) -> list[str]:

@@ -23,13 +23,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from semimed_monai.data.contents import Use, file_problems
 from semimed_monai.data.splits import choose_labelled, classes_of, group_of, group_problems
+from semimed_monai.places import whole
 from semimed_monai.vocabulary import UNLABELLED
 
 FORMAT = "semimed-datalist/1"
@@ -177,10 +177,8 @@ def write_datalist(
         for section in SECTIONS
     }
     text = json.dumps({**head, "classes": list(classes), **rows}, indent=1, allow_nan=False)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(file)
+    with whole(file) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
     return file
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from semimed_monai.engines.evaluator import SectionEvaluator, read_grading, read_segmentation
+from semimed_monai.engines.processes import is_not_first, join_processes, local_device, on_device
 from semimed_monai.engines.trainer import NonFiniteLoss, OptimiserEvents, SemiSupervisedTrainer
 
 __all__ = [
@@ -10,6 +11,10 @@ __all__ = [
     "OptimiserEvents",
     "SectionEvaluator",
     "SemiSupervisedTrainer",
+    "is_not_first",
+    "join_processes",
+    "local_device",
+    "on_device",
     "read_grading",
     "read_segmentation",
 ]

@@ -13,7 +13,7 @@ from monai.engines.utils import IterationEvents
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
-from semimed_monai.engines.precision import autocast, formatted, in_fp32, to_device
+from semimed_monai.engines.precision import autocast, checked, formatted, in_fp32, to_device
 from semimed_monai.vocabulary import Outputs, class_map, required
 
 
@@ -44,6 +44,9 @@ class SectionEvaluator(SupervisedEvaluator):
         read: outputs → what metrics look at: `read_grading` or `read_segmentation`.
         precision, channels_last: as in training.
         key_val_metric, additional_metrics, val_handlers, inferer: as in MONAI.
+
+    Raises:
+        ValueError: an unknown precision, or fp16 without a GPU.
     """
 
     def __init__(
@@ -70,7 +73,7 @@ class SectionEvaluator(SupervisedEvaluator):
             decollate=False,
         )
         self.read = read
-        self.precision = precision
+        self.precision = checked(precision, torch.device(device))
         self.channels_last = channels_last
 
     def _iteration(self, engine: Engine, batchdata: Mapping[str, Any]) -> dict[str, Any]:

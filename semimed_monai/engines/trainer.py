@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, EventEnum, Events
 from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.inferers import Inferer
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from semimed_monai.engines.precision import autocast, checked, formatted, in_fp32, to_device
@@ -65,6 +67,8 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         clip_norm: largest gradient norm, or None.
         accumulation_steps: batches per optimiser step.
         compile: whether to torch.compile the student.
+        frozen_norm: whether the student's batch normalisation uses its running averages and leaves them as they are: for fine
+            tuning with few rows, or several processes on CPUs.
         inferer, train_handlers, non_blocking: as in MONAI.
 
     Raises:
@@ -87,6 +91,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         clip_norm: float | None = None,
         accumulation_steps: int = 1,
         compile: bool = False,
+        frozen_norm: bool = False,
         inferer: Inferer | None = None,
         train_handlers: Sequence[Any] | None = None,
         non_blocking: bool = False,
@@ -100,14 +105,15 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.precision = checked(precision, device)
         self.channels_last = channels_last
         self.clip_norm = clip_norm
+        self._frozen = [module for module in network.modules() if isinstance(module, _BatchNorm)] if frozen_norm else []
         self._batch_sampler = getattr(train_data_loader, "batch_sampler", None)
         if channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if teacher is not None:
                 teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        own = [parameter for parameter in criterion.parameters() if parameter.requires_grad]
-        if own:
-            optimizer.add_param_group({"params": own})
+        self._terms_own = [parameter for parameter in criterion.parameters() if parameter.requires_grad]
+        if self._terms_own:
+            optimizer.add_param_group({"params": self._terms_own})
         super().__init__(
             device=device,
             max_epochs=max_epochs,
@@ -136,6 +142,9 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.add_event_handler(Events.EPOCH_COMPLETED, self._average_epoch)
         criterion.attach(self)
         self._register_handlers(train_handlers or ())
+        # After all handlers had their say: ignite runs only the handlers before the first that raises, and swallows the
+        # exception if none does.
+        self.add_event_handler(Events.EXCEPTION_RAISED, self._raise)
 
     @property
     def student(self) -> nn.Module:
@@ -148,6 +157,9 @@ class SemiSupervisedTrainer(SupervisedTrainer):
     def optimiser_steps(self) -> int:
         """τmax: the optimiser steps of the whole run."""
         return self.state.max_epochs * -(-self.state.epoch_length // self.accumulation_steps)
+
+    def _raise(self, error: BaseException) -> None:
+        raise error
 
     def _start_epoch(self) -> None:
         self._sums = {}
@@ -164,6 +176,8 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         first = position % self.accumulation_steps == 0
         last = (position + 1) % self.accumulation_steps == 0 or position + 1 == self.state.epoch_length
         self.network.train()
+        for norm in self._frozen:
+            norm.eval()
         if first:
             self.optimizer.zero_grad(set_to_none=True)
         viewed = self.views(to_device(batchdata, self.state.device, self.non_blocking), self.state.iteration)
@@ -213,8 +227,17 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
         self.fire_event(IterationEvents.BACKWARD_COMPLETED)
 
+    def _average_terms_gradients(self) -> None:
+        """Over the processes: DistributedDataParallel does it for the student's parameters only."""
+        world = idist.get_world_size()
+        for parameter in self._terms_own if world > 1 else ():
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            torch.distributed.all_reduce(gradient)
+            parameter.grad = gradient / world
+
     def _step(self) -> bool:
         """Clip and step; False when the fp16 scaler met an overflow and skipped the step."""
+        self._average_terms_gradients()
         if self.clip_norm is not None:
             if self.scaler is not None:
                 self.scaler.unscale_(self.optimizer)

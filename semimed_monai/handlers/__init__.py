@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from semimed_monai.handlers.console import Console, announce, say_where
 from semimed_monai.handlers.ema_teacher import EMATeacher
+from semimed_monai.handlers.grade_table import GradeTable
 from semimed_monai.handlers.keep_best import KeepBest
+from semimed_monai.handlers.result_writer import ResultWriter, UnreadableImagesError
 from semimed_monai.handlers.run_state import RunState, RunStateError
 
-__all__ = ["Console", "EMATeacher", "KeepBest", "RunState", "RunStateError", "announce", "say_where"]
+__all__ = [
+    "Console",
+    "EMATeacher",
+    "GradeTable",
+    "KeepBest",
+    "ResultWriter",
+    "RunState",
+    "RunStateError",
+    "UnreadableImagesError",
+    "announce",
+    "say_where",
+]

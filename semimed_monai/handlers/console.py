@@ -61,8 +61,6 @@ class Console:
     def _close(self, engine: Any, error: BaseException | None = None) -> None:
         if self._bar is not None:
             self._bar.close()
-        if error is not None:
-            raise error
 
 
 def _written(metrics: dict[str, Any]) -> str:

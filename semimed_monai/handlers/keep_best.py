@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
+import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from semimed_monai.handlers.run_state import save_atomically
 from semimed_monai.networks.card import write_card
+from semimed_monai.places import whole
 
 logger = logging.getLogger("semimed")
 
@@ -34,6 +35,9 @@ class KeepBest:
         save: file → network. The first is the deployable one.
         card: what else to write into network.json (image size, classes), or None for no such file.
         patience: validations without a new best after which the run ends, or None.
+
+    Raises:
+        ValueError: at the first validation, if it has no such metric.
     """
 
     def __init__(
@@ -70,6 +74,9 @@ class KeepBest:
         self._validations_since = state_dict["validations_since"]
 
     def _compare(self, validator: Engine) -> None:
+        if self.metric not in validator.state.metrics:
+            known = ", ".join(validator.state.metrics)
+            raise ValueError(f"validation has no metric {self.metric!r}; it has {known}")
         value = validator.state.metrics[self.metric]
         if value > self.best:
             self.best, self.best_epoch, self._validations_since = float(value), validator.state.epoch, 0
@@ -86,4 +93,5 @@ class KeepBest:
             path, network = next(iter(self.save.items()))
             write_card(path.with_name("network.json"), {"arguments": network.arguments, **self.card})
         for path, network in self.save.items():
-            save_atomically(network.state_dict(), path)
+            with whole(path) as file:
+                torch.save(network.state_dict(), file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,20 +14,9 @@ import torch
 from ignite.engine import Events
 
 from semimed_monai.engines.trainer import Stateful
+from semimed_monai.places import whole
 
 logger = logging.getLogger("semimed")
-
-
-def save_atomically(content: Any, path: str | Path) -> None:
-    """`torch.save` to a temporary name in the same folder, then rename: a reader finds the old file or the new one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class RunStateError(RuntimeError):
@@ -86,7 +74,8 @@ class RunState:
                 "objects": objects,
                 "random": _random_states(),
             }
-            save_atomically(content, self.path)
+            with whole(self.path) as file:
+                torch.save(content, file)
 
     def _start(self, engine: Any) -> None:
         if not self.resume:
@@ -98,7 +87,8 @@ class RunState:
             content = torch.load(self.path, map_location=engine.state.device, weights_only=True)
         except Exception as error:
             raise RunStateError(
-                f"{self.path} cannot be read ({error}); delete it, or start without --resume True"
+                f"{self.path} cannot be read ({type(error).__name__}): it is cut off, or no run state; "
+                "delete it, or start without --resume True"
             ) from error
         self._refuse_other_run(content, engine)
         objects = self._objects(engine)
@@ -106,8 +96,10 @@ class RunState:
             try:
                 objects[name].load_state_dict(state)
             except (RuntimeError, ValueError, KeyError) as error:
+                # The last line names the tensor: torch puts a heading before it.
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
                 raise RunStateError(
-                    f"{self.path} was written by a run with another {name} ({str(error).splitlines()[0]}); "
+                    f"{self.path} was written by a run with another {name} ({reason}); "
                     "resume with the settings of that run, or start without --resume True"
                 ) from error
         for name, value in content["counters"].items():
@@ -137,7 +129,6 @@ class RunState:
                 engine.state.epoch,
                 self.path,
             )
-        raise error
 
 
 def _random_states() -> dict[str, Any]:

@@ -1,12 +1,14 @@
-"""What an evaluation is measured by: classification scores, TIoU of maps, intervals, and their ignite handlers."""
+"""What an evaluation is measured by: scores of grades, maps and masks, their intervals, and their ignite handlers."""
 
 from __future__ import annotations
 
 from semimed_monai.metrics.bootstrap import bootstrap_interval
+from semimed_monai.metrics.collected import Collected
 from semimed_monai.metrics.grading import auc_one_vs_rest, grading_scores
 from semimed_monai.metrics.key_scores import GradingScore, RowScore, TIoUScore
-from semimed_monai.metrics.predictions import Predictions
+from semimed_monai.metrics.predictions import Predictions, SegmentationPredictions
 from semimed_monai.metrics.rows import Rows
+from semimed_monai.metrics.segmentation import SegmentationScore, class_dice, class_hd95
 from semimed_monai.metrics.tiou import (
     THRESHOLDS,
     baseline_ious,
@@ -21,15 +23,20 @@ from semimed_monai.metrics.tiou import (
 
 __all__ = [
     "THRESHOLDS",
+    "Collected",
     "GradingScore",
     "Predictions",
     "RowScore",
     "Rows",
+    "SegmentationPredictions",
+    "SegmentationScore",
     "TIoUScore",
     "auc_one_vs_rest",
     "baseline_ious",
     "bootstrap_interval",
     "centred_disc",
+    "class_dice",
+    "class_hd95",
     "given_masks",
     "grading_scores",
     "iou",

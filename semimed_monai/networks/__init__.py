@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from semimed_monai.networks.attention_classifier import AttentionClassifier, DeployedAttentionClassifier
-from semimed_monai.networks.card import read_card, refuse_other_weights, write_card
+from semimed_monai.networks.card import load_weights, read_card, refuse_other_weights, write_card
+from semimed_monai.networks.imagenet import load_imagenet
+from semimed_monai.networks.segmenter import DeployedSegmenter, Segmenter
 from semimed_monai.networks.teacher import Teacher
 
-__all__ = ["AttentionClassifier", "DeployedAttentionClassifier", "Teacher", "read_card", "refuse_other_weights", "write_card"]
+__all__ = [
+    "AttentionClassifier",
+    "DeployedAttentionClassifier",
+    "DeployedSegmenter",
+    "Segmenter",
+    "Teacher",
+    "load_imagenet",
+    "load_weights",
+    "read_card",
+    "refuse_other_weights",
+    "write_card",
+]

@@ -1,23 +1,24 @@
-"""The card beside the weights: `network.json`, which network models/model.pt is of."""
+"""The weights of a network, and the card beside them: `network.json`, which network models/model.pt is of."""
 
 from __future__ import annotations
 
 import json
-import os
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
+
+from semimed_monai.places import whole
+
 
 
 def write_card(path: str | Path, card: Mapping[str, Any]) -> None:
     """The card as JSON, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(card, indent=2) + "\n")
-    os.replace(temporary, path)
+    with whole(path) as file:
+        file.write_text(json.dumps(card, indent=2) + "\n")
 
 
 def read_card(path: str | Path, **otherwise: Any) -> dict[str, Any]:
@@ -36,6 +37,24 @@ def read_card(path: str | Path, **otherwise: Any) -> dict[str, Any]:
         return {**otherwise, **json.loads(path.read_text())}
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is no JSON ({error}); train again, or delete it if the weights are the paper's size") from error
+
+
+def load_weights(network: nn.Module, path: str | Path) -> None:
+    """A plain state dict into a network.
+
+    Raises:
+        FileNotFoundError: there is no such file; the message says which command makes it.
+        RuntimeError: it is no state dict, or another network's.
+    """
+    path = Path(path)
+    if not path.is_file():
+        recipe = path.resolve().parent.parent / "configs" / "train.json"
+        how = f"python -m monai.bundle run training --config_file {recipe}" if recipe.is_file() else "training"
+        raise FileNotFoundError(f"there are no weights at {path}; this makes them: {how}")
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise RuntimeError(f"{path} cannot be loaded: {error}") from error
 
 
 def refuse_other_weights(network: nn.Module) -> None:

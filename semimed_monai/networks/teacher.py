@@ -22,7 +22,8 @@ class Teacher(nn.Module):
         student: the network that learns (not wrapped by DistributedDataParallel).
         kind: `ema`, a copy; `self`, the student's own weights.
         mode: how batch normalisation runs in `forward`: `train`, with the batch's statistics; `eval`, with the averaged
-            ones. In neither does the forward pass move the running averages, and dropout is off in `eval` only.
+            ones. In neither does the forward pass move the running averages or their counter, and dropout is off in
+            `eval` only.
 
     Raises:
         ValueError: an unknown kind or mode.
@@ -46,14 +47,15 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Any:
         network = self.network
-        was_training = network.training
+        modes = [(module, module.training) for module in network.modules()]
         network.train(self.mode == "train")
-        norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.training]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.momentum = 0.0
-        outputs = network(images)
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        network.train(was_training)
-        return outputs
+        norms = [norm for norm in network.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
+        for norm in norms:  # in train mode only the averages are left alone; in eval mode they are used all the same
+            norm.track_running_stats = False
+        try:
+            return network(images)
+        finally:
+            for norm in norms:
+                norm.track_running_stats = True
+            for module, was_training in modes:  # each its own: a student may keep parts of itself frozen
+                module.training = was_training

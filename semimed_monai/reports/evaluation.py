@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
-import os
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
-import torch
-from torch import nn
 
 from semimed_monai.engines.evaluator import SectionEvaluator
-from semimed_monai.metrics import Predictions
+from semimed_monai.metrics import Collected, Predictions
+from semimed_monai.networks import load_weights
+from semimed_monai.places import whole, write_table
 
 logger = logging.getLogger("semimed")
 
@@ -30,6 +29,8 @@ class Evaluation:
         output_dir: where metrics.json and predictions.csv go.
         facts: what the numbers are of: section, labelled share, seed, profile …; stands in metrics.json.
         bootstrap_repeats: for the 95 % intervals, by group.
+        collector: makes what keeps each evaluator's rows and scores them: `Predictions` (grades) or
+            `SegmentationPredictions` (masks).
 
     Raises:
         FileNotFoundError: a weights file is missing.
@@ -43,6 +44,8 @@ class Evaluation:
         output_dir: str | Path,
         facts: Mapping[str, Any],
         bootstrap_repeats: int = 1000,
+        *,
+        collector: Callable[[], Collected] = Predictions,
     ) -> None:
         self.evaluators = dict(evaluators)
         self.weights = {name: Path(path) for name, path in weights.items()}
@@ -50,12 +53,13 @@ class Evaluation:
         self.output_dir = Path(output_dir)
         self.facts = dict(facts)
         self.bootstrap_repeats = bootstrap_repeats
-        self._predictions = {name: Predictions() for name in self.evaluators}
+        self._predictions = {name: collector() for name in self.evaluators}
         for name, predictions in self._predictions.items():
             predictions.attach(self.evaluators[name])
 
     def run(self) -> dict[str, Any]:
         """Evaluate all, write the files on rank 0, and return the content of metrics.json."""
+        idist.barrier()  # the first process may still be writing the weights
         scores: dict[str, Any] = {}
         rows: list[dict[str, Any]] = []
         for name, evaluator in self.evaluators.items():
@@ -66,47 +70,27 @@ class Evaluation:
             rows += [{"network": name, **row} for row in predictions.table(self.classes)]
         result = {**self.facts, "scores": scores}
         if idist.get_rank() == 0:
-            self.output_dir.mkdir(parents=True, exist_ok=True)
-            write_text(self.output_dir / "metrics.json", json.dumps(result, indent=2) + "\n")
+            with whole(self.output_dir / "metrics.json") as file:
+                file.write_text(json.dumps(_without_nan(result), indent=2) + "\n")
             write_table(self.output_dir / "predictions.csv", rows)
             logger.info("%s\n%s", ", ".join(f"{key} {value}" for key, value in self.facts.items()), _table(scores))
         return result
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """A plain state dict into a network, with an error that names the file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"there are no weights at {path}: train first, or say where they are")
-    try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except RuntimeError as error:
-        raise RuntimeError(f"{path} cannot be loaded: {error}") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """The file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """The rows as CSV, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(temporary, path)
+def _without_nan(value: Any) -> Any:
+    """What JSON can hold: a score that is not defined is null."""
+    if isinstance(value, Mapping):
+        return {name: _without_nan(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _table(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Scores by network in percent, with their 95 % intervals."""
+    """Scores by network with their 95 % intervals: in percent, or as they are if the name has a unit (hd95_px)."""
     lines = []
+    width = max(map(len, next(iter(scores.values())))) + 2
     for score in next(iter(scores.values())):
-        cells = [
-            f"{name} {100 * of[score]['value']:5.1f} [{100 * of[score]['low']:.1f}, {100 * of[score]['high']:.1f}]"
-            for name, of in scores.items()
-        ]
-        lines.append(f"  {score:<18}" + "   ".join(cells))
+        scale = 1 if score.split("/")[0].endswith("_px") else 100
+        shown = {name: {key: scale * number for key, number in of[score].items()} for name, of in scores.items()}
+        cells = [f"{name} {of['value']:5.1f} [{of['low']:.1f}, {of['high']:.1f}]" for name, of in shown.items()]
+        lines.append(f"  {score:<{width}}" + "   ".join(cells))
     return "\n".join(lines)

@@ -103,6 +103,23 @@ def slice_items(path: str) -> list[dict[str, Any]]:
     ]
 
 
+def slice_items_of(images: Sequence[str]) -> list[dict[str, Any]]:
+    """The `slice_items` of many images, in order; one whose header cannot be read is one item, and fails when loaded.
+
+    Example:
+        >>> [item["id"] for item in slice_items_of(["no such file.nii"])]
+        ['no such file.nii']
+    """
+    return [item for image in images for item in _slices_or_whole(image)]
+
+
+def _slices_or_whole(image: str) -> list[dict[str, Any]]:
+    try:
+        return slice_items(image)
+    except Exception:  # noqa: BLE001 - every reader has errors of its own; loading the item raises it again
+        return [{"id": image, "group": image, "image": image, "slice": None}]
+
+
 class LoadSlice(Transform):
     """Item of paths -> item of tensors: the slice C x H x W as stored numbers, its mask 1 x H x W, its label.
 

@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from semimed_monai.transforms.grid import NIFTI, read_grid
 from semimed_monai.transforms.squares import Aspect, from_square
+from semimed_monai.vocabulary import RESULT_MARK
 
 
 def to_source_geometry(
@@ -84,17 +86,55 @@ def write_mask(
     labels = squares.to(torch.uint8)
     if not torch.equal(labels.to(squares.dtype), squares):
         raise ValueError(f"{out}: a mask holds whole numbers from 0 to 255; threshold the map first")
-    array, affine = to_source_geometry(labels, source, slices, aspect)
-    target = Path(out)
+    return _save(*to_source_geometry(labels, source, slices, aspect), source, Path(out))
+
+
+def write_map(
+    maps: Tensor | NDArray[Any],
+    source: str,
+    out: str | Path,
+    slices: Sequence[int] | None = None,
+    aspect: Aspect = "pad",
+) -> Path:
+    """Write maps in [0, 1] of preprocessed slices in their image's own geometry; whole or not at all.
+
+    As NIfTI they are 32-bit floats; a PNG, which has none, gets round(255 * map).
+
+    Example:
+        >>> write_map(attention, "knee.nii.gz", "knee_attention.nii.gz")  # doctest: +SKIP
+
+    Args:
+        maps: S x H x W, or H x W for one slice.
+        source: as in `write_mask`, and so are `out`, `slices` and `aspect`.
+        out: the file to write.
+        slices: the slice of each plane.
+        aspect: what the preprocessing used.
+
+    Raises:
+        ValueError: values outside [0, 1] or nan, or a file type that cannot hold the image's grid.
+    """
+    squares = torch.as_tensor(maps).float()
+    squares = squares[None] if squares.ndim == 2 else squares
+    if not bool(((squares >= 0) & (squares <= 1)).all()):
+        raise ValueError(f"{out}: a map holds values from 0 to 1, this one {squares.min():.3g} to {squares.max():.3g}")
+    array, affine = to_source_geometry(squares, source, slices, aspect)
+    array = array.clip(0, 1)  # interpolation weights add up to 1 only within rounding
+    if str(out).lower().endswith(".png"):
+        array = np.rint(255 * array).astype(np.uint8)
+    return _save(array, affine, source, Path(out))
+
+
+def _save(array: NDArray[Any], affine: NDArray[np.float64] | None, source: str, target: Path) -> Path:
     name = target.name.lower()
     if name.endswith(NIFTI) and affine is not None:
         picture: Any = nib.Nifti1Image(array, affine)  # type: ignore[no-untyped-call]
         picture.header.set_xyzt_units("mm")
+        picture.header["descrip"] = RESULT_MARK
     elif name.endswith(".png") and (affine is None or array.shape[2:] in {(), (1,)}):
         # A stored plane is x, y; a picture is rows, columns.
         picture = Image.fromarray(array if affine is None else array.reshape(array.shape[:2]).T)
     else:
-        raise ValueError(f"{out}: cannot hold the geometry of {source}; write volumes as .nii.gz, pictures as .png")
+        raise ValueError(f"{target}: cannot hold the geometry of {source}; write volumes as .nii.gz, pictures as .png")
     _replace(picture, target)
     return target
 
@@ -105,5 +145,11 @@ def _replace(picture: Any, target: Path) -> None:
     suffix = next(s for s in (".nii.gz", ".nii", ".png") if target.name.lower().endswith(s))
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as folder:
         part = Path(folder) / f"mask{suffix}"
-        picture.save(part) if suffix == ".png" else picture.to_filename(part)
+        picture.save(part, pnginfo=_marked()) if suffix == ".png" else picture.to_filename(part)
         part.replace(target)
+
+
+def _marked() -> PngInfo:
+    notes = PngInfo()
+    notes.add_text("Software", RESULT_MARK)
+    return notes

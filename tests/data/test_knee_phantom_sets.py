@@ -69,7 +69,7 @@ def test_set_is_complete_and_sections_share_no_person(nifti_set: Path) -> None:
     person = knee_phantom(3, 5)
     assert np.array_equal(nib.load(nifti_set / "images/p0005.nii.gz").get_fdata(), person.volume)
     assert np.array_equal(nib.load(nifti_set / "anatomy/p0005.nii.gz").get_fdata(), person.labels)
-    assert np.array_equal(nib.load(nifti_set / "masks/p0005.nii.gz").get_fdata(), cartilage_mask(person.labels, 3))
+    assert np.array_equal(nib.load(nifti_set / "masks/p0005.nii.gz").get_fdata(), cartilage_mask(person.site, 3))
     labels = {item["slice"]: item["label"] for name in SECTIONS for item in graded[name] if item["group"] == "p0005"}
     assert tuple(labels[k] for k in range(6)) == person.grades
 
@@ -85,10 +85,9 @@ def test_sections_of_a_full_set_are_60_15_25_and_balanced() -> None:
 
 
 def test_mask_is_dilated_in_the_slice_only() -> None:
-    labels = np.zeros((9, 9, 3), np.uint8)
-    labels[4, 4, 1] = 1
-    labels[0, 0, 1] = 2
-    mask = cartilage_mask(labels, 2)
+    site = np.zeros((9, 9, 3), np.uint8)
+    site[4, 4, 1] = 1
+    mask = cartilage_mask(site, 2)
     assert mask.sum(axis=(0, 1)).tolist() == [0, 13, 0]  # a disc of radius 2 has 13 pixels
 
 

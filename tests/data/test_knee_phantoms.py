@@ -106,6 +106,7 @@ def test_lesion_is_the_only_difference_from_the_healthy_twin(
 ) -> None:
     for person, twin in zip(people, twins, strict=True):
         assert np.array_equal(person.affine, twin.affine)
+        assert np.array_equal(person.site == 1, twin.labels == 1)
         for k, grade in enumerate(person.grades):
             changed = person.volume[..., k] != twin.volume[..., k]
             assert changed.any() == (grade > 0)
@@ -170,7 +171,7 @@ def test_noise_is_rician() -> None:
 
 
 def test_no_fixed_shape_finds_the_mask(people: list[KneePhantom]) -> None:
-    masks = np.stack([cartilage_mask(person.labels, 3)[..., 2] for person in people]).astype(bool)
+    masks = np.stack([cartilage_mask(person.site, 3)[..., 2] for person in people]).astype(bool)
     x, y = np.indices((128, 128)) - 63.5
     shapes = [np.ones((128, 128), bool), *(np.hypot(x, y) < radius for radius in (20, 30, 40, 50))]
     shapes += [masks.mean(axis=0) > level for level in (0.2, 0.3, 0.4, 0.5)]

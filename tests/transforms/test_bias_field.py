@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from conftest import write_nifti
 from numpy.typing import NDArray
 
-from semimed_monai.transforms import correct_bias
+from semimed_monai.transforms import correct_bias, knee_mr
 
 
 def knee_like(slices: int, side: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -32,6 +35,15 @@ def test_a_ramp_is_reduced_three_times(slices: int, side: int) -> None:
     assert corrected.dtype == np.float32
     assert variation(corrected, tissue) < variation(biased, tissue) / 3
     np.testing.assert_array_equal(corrected, correct_bias(biased))
+
+
+def test_knee_mr_corrects_when_it_is_told_to(tmp_path: Path) -> None:
+    biased, tissue = knee_like(2, 64)
+    path = write_nifti(tmp_path / "v.nii", biased.transpose(0, 2, 1), np.diag([1.0, -1, -1, 1]))
+
+    plain, corrected = (knee_mr(64, n4=n4)({"image": path, "slice": 1})["image"].numpy() for n4 in (False, True))
+
+    assert variation(corrected, tissue) < variation(plain, tissue) / 3
 
 
 def test_the_tissues_stay_apart() -> None:

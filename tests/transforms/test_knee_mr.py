@@ -15,7 +15,7 @@ from monai.data import DataLoader, Dataset, MetaTensor
 from numpy.typing import NDArray
 from PIL import Image
 
-from semimed_monai.transforms import knee_mr
+from semimed_monai.transforms import ScalePercentilesd, knee_mr
 from semimed_monai.transforms.volumes import RECENT
 
 AFFINES = oblique_affines()
@@ -66,6 +66,20 @@ def test_resize_averages_images_and_samples_masks(tmp_path: Path) -> None:
     assert 0 < item["image"][0, 0, 0] < 0.2
     assert 0.8 < item["image"][0, 1, 0] < 1
     assert item["mask"].tolist() == [[[0, 1], [0, 1]]]
+
+
+def test_masks_are_sampled_at_the_middle_of_a_pixel(tmp_path: Path) -> None:
+    middles = np.zeros((9, 9))
+    middles[1::3, 1::3] = 1
+    path = picture(tmp_path / "m.png", middles)
+
+    assert knee_mr(3)({"image": path, "mask": path})["mask"].all()
+
+
+def test_percentiles_clip_before_the_resize() -> None:
+    # 0, 1, .. 10: the 10th and 90th percentiles are 1 and 9.
+    scaled = ScalePercentilesd("image", (10, 90))({"image": torch.arange(11.0).reshape(1, 1, 11)})["image"]
+    torch.testing.assert_close(scaled[0, 0, [0, 1, 5, 9, 10]], torch.tensor([0, 0, 0.5, 1, 1]))
 
 
 def test_training_and_inference_agree_bit_for_bit(tmp_path: Path, volume: NDArray[np.int16]) -> None:

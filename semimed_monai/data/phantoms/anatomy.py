@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 Range = tuple[float, float]
 
-KNEE_PHANTOM_VERSION = "3"
+KNEE_PHANTOM_VERSION = "4"
 """Part of every set's cache key: raise it whenever the same (seed, index) would give another picture."""
 
 KNEE_CLASSES = ("normal", "partial", "full")

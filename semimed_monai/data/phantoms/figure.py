@@ -35,7 +35,7 @@ def draw_phantoms(
             if grade in (knee := knee_phantom(seed, candidate, anatomy)).grades
         )
         k = person.grades.index(grade)
-        image, mask = person.volume[..., k].T, cartilage_mask(person.labels, dilation)[..., k].T
+        image, mask = person.volume[..., k].T, cartilage_mask(person.site, dilation)[..., k].T
         axes[place].imshow(image, cmap="gray", vmin=0, vmax=np.percentile(image, 99.7))
         axes[place].contour(mask, levels=[0.5], colors="tab:orange", linewidths=0.8)
         axes[place].set_title(KNEE_CLASSES[grade], fontsize=10)

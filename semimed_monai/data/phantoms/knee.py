@@ -36,6 +36,7 @@ class KneePhantom:
 
     Args:
         volume: int16 signal, 0 to 4095.
+        site: uint8, 1 where the femoral cartilage is or, in a defect, was.
         labels: uint8, 0 background, 1 femoral cartilage, 2 tibial cartilage, 3 meniscus.
         grades: per slice, 0 normal, 1 partial-thickness, 2 full-thickness defect of the femoral cartilage.
         residual: per slice, the smallest share of the healthy femoral cartilage's thickness that is left.
@@ -44,6 +45,7 @@ class KneePhantom:
 
     volume: NDArray[np.int16]
     labels: NDArray[np.uint8]
+    site: NDArray[np.uint8]
     grades: tuple[int, ...]
     residual: tuple[float, ...]
     affine: NDArray[np.float64]
@@ -73,6 +75,7 @@ def knee_phantom(seed: int, index: int, anatomy: KneeAnatomy = STANDARD_KNEE) ->
     return KneePhantom(
         volume=np.ascontiguousarray(_scan(scene.signal, streams["noise"], anatomy).transpose(2, 1, 0)),
         labels=np.ascontiguousarray(scene.labels.transpose(2, 1, 0)),
+        site=np.ascontiguousarray(scene.site.transpose(2, 1, 0)).astype(np.uint8),
         grades=tuple(grade_of(share) for share in residual),
         residual=residual,
         affine=affine,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -31,6 +30,7 @@ from semimed_monai.data.phantoms.anatomy import (
 )
 from semimed_monai.data.phantoms.files import build_once, write_dicom_series, write_nifti
 from semimed_monai.data.phantoms.knee import BLOCK, STREAMS, knee_phantom
+from semimed_monai.places import cache_folder
 
 SHARES = {"test": 0.25, "validation": 0.15}  # of the people; the rest is for training
 FEWEST = 2 * BLOCK
@@ -78,8 +78,8 @@ def knee_phantom_set(
 ) -> Path:
     """Make a set of phantom knees, once, and return its folder.
 
-    It holds `images/` (pNNNN.nii.gz, or a DICOM series folder pNNNN), `anatomy/` (label maps), `masks/` (femoral
-    cartilage, dilated), `datalist.json` (grades with masks) and `segmentation.json` (tissues, for the segmenter). One
+    It holds `images/` (pNNNN.nii.gz, or a DICOM series folder pNNNN), `anatomy/` (label maps), `masks/` (the femoral
+    cartilage's site, dilated), `datalist.json` (grades with masks) and `segmentation.json` (tissues, for the segmenter). One
     item is one sagittal slice; a person is in one section only.
 
     Example:
@@ -110,23 +110,16 @@ def knee_phantom_set(
         raise ValueError(f"dilation must not be negative, got {dilation}")
     recipe = _Recipe(people, seed, file_format, dilation, anatomy, KNEE_PHANTOM_VERSION)
     if folder is None:
-        folder = _cache() / f"knee-{file_format}-v{recipe.version}-{recipe.key}"
+        folder = cache_folder() / f"knee-{file_format}-v{recipe.version}-{recipe.key}"
     return build_once(
         Path(folder).expanduser().resolve(), partial(_build, recipe=recipe, workers=workers), recipe.is_in
     )
 
 
-def cartilage_mask(labels: NDArray[np.uint8], dilation: int) -> NDArray[np.uint8]:
-    """The femoral cartilage of a label map (x, y, slice), dilated by a disc within each slice."""
-    cartilage = (labels == KNEE_TISSUES.index("femoral cartilage")).astype(np.uint8)
+def cartilage_mask(site: NDArray[np.uint8], dilation: int) -> NDArray[np.uint8]:
+    """The femoral cartilage's site (x, y, slice), defects included, dilated by a disc within each slice."""
     disc = disk(dilation)  # type: ignore[no-untyped-call]
-    return np.stack([dilate(cartilage[..., k], disc) for k in range(cartilage.shape[2])], axis=2)
-
-
-def _cache() -> Path:
-    if "SEMIMED_CACHE" in os.environ:
-        return Path(os.environ["SEMIMED_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "semimed"
+    return np.stack([dilate(site[..., k], disc) for k in range(site.shape[2])], axis=2)
 
 
 def _build(folder: Path, recipe: _Recipe, workers: int) -> None:
@@ -168,7 +161,7 @@ def _write_person(folder: Path, recipe: _Recipe, index: int) -> tuple[int, ...]:
     else:
         write_nifti(folder / "images" / f"{name}.nii.gz", person.volume, person.affine)
     write_nifti(folder / "anatomy" / f"{name}.nii.gz", person.labels, person.affine)
-    write_nifti(folder / "masks" / f"{name}.nii.gz", cartilage_mask(person.labels, recipe.dilation), person.affine)
+    write_nifti(folder / "masks" / f"{name}.nii.gz", cartilage_mask(person.site, recipe.dilation), person.affine)
     return person.grades
 
 

@@ -13,7 +13,8 @@ from semimed_monai.data.phantoms.shapes import STACK, Femur, Field, Lesion, Tibi
 class Scene:
     """The noise-free picture of one person's slab.
 
-    `signal` (S×H×W) is about 0 to 1.3; `labels` (S×H×W) takes a pixel that a tissue fills at least half.
+    `signal` (S×H×W) is about 0 to 1.3; `labels` (S×H×W) takes a pixel that a tissue fills at least half;
+    `site` is where the femoral cartilage was before it lost anything.
 
     Args:
         femur: the condyle and its healthy cartilage.
@@ -168,4 +169,5 @@ class Scene:
         share = left / np.maximum(whole, 1e-6)
         self._paint(whole, fill + share * (self.cartilage - fill) + texture)
         self.labels[left >= 0.5] = 1
+        self.site = whole >= 0.5
         self.labels[(whole >= 0.5) & (left < 0.5)] = 0

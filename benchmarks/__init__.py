@@ -1,0 +1,1 @@
+"""What performance claims rest on: each module measures both sides in one run and prints the ratio."""

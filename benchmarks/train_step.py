@@ -1,0 +1,245 @@
+"""What the trainer costs over a bare PyTorch loop that does the same mathematics: same networks, views, losses, average.
+
+    python -m benchmarks.train_step            # all sizes
+    python -m benchmarks.train_step --size small --rounds 5
+
+Both sides take turns in one process, and the ratio is of the medians over the rounds. Peak memory is each side's own process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from kornia.augmentation import RandomAffine, RandomBrightness, RandomContrast, RandomGaussianNoise, RandomHorizontalFlip
+from torch import Tensor, nn
+
+from semimed_monai.engines import SemiSupervisedTrainer
+from semimed_monai.handlers import EMATeacher
+from semimed_monai.losses import AttentionConsistency, AttentionLoss, ClassConsistency, Criterion, CrossEntropy, SigmoidRamp
+from semimed_monai.networks import AttentionClassifier, Teacher
+from semimed_monai.views import Views
+from semimed_monai.vocabulary import Outputs, Step
+
+ROWS = 30
+LABELLED = 20
+DECAY = 0.99
+
+
+@dataclass(frozen=True)
+class Size:
+    """One configuration to measure; `limit` is the ratio that is claimed for it."""
+
+    layers: tuple[int, ...]
+    width: int
+    image: int
+    steps: int
+    limit: float
+    precision: str = "fp32"
+
+
+SIZES = {
+    "se_resnext50": Size((3, 4, 6, 3), 64, 128, 2, 1.05),
+    "default": Size((1, 1, 1, 1), 16, 96, 15, 1.15),
+    "small": Size((1, 1, 1, 1), 16, 32, 30, 1.15),
+}
+
+
+class Side:
+    """One of the two loops over its own copy of everything, and the same batches."""
+
+    def __init__(self, size: Size, device: str) -> None:
+        torch.manual_seed(0)
+        self.size = size
+        self.device = torch.device(device)
+        self.channels_last = size.precision != "fp32"
+        self.student = AttentionClassifier(layers=size.layers, width=size.width).to(device)
+        self.teacher = Teacher(self.student)
+        if self.channels_last:
+            self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.Adam(self.student.parameters(), lr=1e-3, weight_decay=1e-4)
+        self.criterion = Criterion(
+            {
+                "classification": CrossEntropy(),
+                "attention": AttentionLoss(),
+                "class_consistency": ClassConsistency(ramp=SigmoidRamp()),
+                "attention_consistency": AttentionConsistency(ramp=SigmoidRamp()),
+            }
+        )
+        self.views = Views(
+            geometry=[RandomHorizontalFlip(p=0.5), RandomAffine(degrees=3.0, translate=(0.01, 0.01), p=1.0)],
+            student=_intensities(),
+            teacher=_intensities(),
+        )
+        label = torch.arange(ROWS) % 3
+        label[LABELLED:] = -1
+        self.batch: dict[str, Any] = {
+            "image": torch.rand(ROWS, 1, size.image, size.image),
+            "mask": (torch.rand(ROWS, 1, size.image, size.image) > 0.9).float(),
+            "label": label,
+            "has_mask": label >= 0,
+            "id": [str(row) for row in range(ROWS)],
+        }
+        self.batches = [self.batch] * size.steps
+
+
+class Trainer(Side):
+    """The project's loop."""
+
+    def __init__(self, size: Size, device: str) -> None:
+        super().__init__(size, device)
+        self.engine = SemiSupervisedTrainer(
+            device=device,
+            max_epochs=1,
+            train_data_loader=self.batches,
+            network=self.student,
+            optimizer=self.optimizer,
+            criterion=self.criterion,
+            views=self.views,
+            teacher=self.teacher,
+            precision=size.precision,
+            channels_last=self.channels_last,
+            train_handlers=[EMATeacher(self.teacher, self.student, DECAY)],
+        )
+
+    def run(self) -> None:
+        """One epoch."""
+        self.engine.run()
+
+
+class Bare(Side):
+    """The same mathematics as a plain loop."""
+
+    def run(self) -> None:
+        """As many steps as the trainer's epoch."""
+        self.student.train()
+        for number, batch in enumerate(self.batches, start=1):
+            on_device = {name: value.to(self.device) if isinstance(value, Tensor) else value for name, value in batch.items()}
+            viewed = self.views(on_device, number)
+            teacher = self._outputs(self.teacher, viewed.teacher_images)
+            student = self._outputs(self.student, viewed.batch["image"])
+            step = Step(viewed.batch, student, teacher, viewed.geometry, number / self.size.steps, lambda images: student)
+            loss = self.criterion(step)["loss"]
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            self.average()
+
+    def average(self) -> None:
+        """The teacher's update, one tensor after the other."""
+        with torch.no_grad():
+            for follower, leader in zip(self.teacher.average.parameters(), self.student.parameters(), strict=True):
+                follower.lerp_(leader, 1 - DECAY)
+            for follower, leader in zip(self.teacher.average.buffers(), self.student.buffers(), strict=True):
+                if leader.is_floating_point():
+                    follower.lerp_(leader, 1 - DECAY)
+                else:
+                    follower.copy_(leader)
+
+    def _outputs(self, network: nn.Module, images: Tensor) -> Outputs:
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.size.precision == "bf16"):
+            outputs: Outputs = network(images)
+        return outputs
+
+
+def _intensities() -> list[nn.Module]:
+    return [RandomBrightness((0.9, 1.1), p=0.5), RandomContrast((0.9, 1.1), p=0.5), RandomGaussianNoise(std=0.03, p=0.5)]
+
+
+def timed(run: Callable[[], None], device: str) -> float:
+    """Seconds that one call takes."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    run()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def alternate(sides: dict[str, Callable[[], None]], rounds: int, device: str) -> dict[str, float]:
+    """The median seconds of each side; they take turns, after one round that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(rounds + 1):
+        for name, run in sides.items():
+            spent = timed(run, device)
+            if number:
+                seconds[name].append(spent)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def _peak(kind: type[Side], size: Size, device: str, answer: Any) -> None:
+    """Peak memory of one side, in bytes over what it had before its first step."""
+    side = kind(size, device)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    side.run()  # type: ignore[attr-defined]
+    if device == "cpu":
+        answer.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    else:
+        answer.put(torch.cuda.max_memory_allocated())
+
+
+def peak_memory(kind: type[Side], size: Size, device: str) -> float:
+    """The peak of one side in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    answer = context.Queue()
+    process = context.Process(target=_peak, args=(kind, replace(size, steps=3), device, answer))
+    process.start()
+    peak: float = answer.get()
+    process.join()
+    return peak
+
+
+def ema_share(trainer: Trainer, step_seconds: float, device: str) -> float:
+    """The fused update's share of a step."""
+    handler = EMATeacher(trainer.teacher, trainer.student, DECAY)
+    return timed(lambda: [handler._move(trainer.engine) for _ in range(20)] and None, device) / 20 / step_seconds  # noqa: SLF001
+
+
+def measure(name: str, rounds: int, device: str) -> None:
+    """Print one size's lines."""
+    size = SIZES[name]
+    trainer, bare = Trainer(size, device), Bare(size, device)
+    seconds = alternate({"bare": bare.run, "trainer": trainer.run}, rounds, device)
+    step = {side: value / size.steps for side, value in seconds.items()}
+    print(
+        f"{name}: a step takes {1e3 * step['trainer']:.1f} ms in the trainer, {1e3 * step['bare']:.1f} ms in the bare loop: "
+        f"ratio {step['trainer'] / step['bare']:.3f} (claimed: at most {size.limit})"
+    )
+    memory = {kind.__name__: peak_memory(kind, size, device) for kind in (Bare, Trainer)}
+    print(f"{name}: peak memory ratio {memory['Trainer'] / memory['Bare']:.3f} (claimed: at most 1.1)")
+    print(f"{name}: the teacher's update is {ema_share(trainer, step['trainer'], device):.2%} of a step (claimed: at most 2 %)")
+
+
+def compare_formats(rounds: int, device: str) -> None:
+    """bf16 channels-last against fp32, both in the trainer, at the default run's size."""
+    fp32 = SIZES["default"]
+    sides = {"fp32": Trainer(fp32, device).run, "bf16": Trainer(replace(fp32, precision="bf16"), device).run}
+    seconds = alternate(sides, rounds, device)
+    print(f"default: bf16 channels-last is {seconds['fp32'] / seconds['bf16']:.2f}× as fast as fp32 (claimed: at least 1.7×)")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=[*SIZES, "all"], default="all")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds that count; the median is printed (default 7)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    arguments = parser.parse_args()
+    for name in SIZES if arguments.size == "all" else [arguments.size]:
+        measure(name, arguments.rounds, arguments.device)
+    compare_formats(arguments.rounds, arguments.device)
+
+
+if __name__ == "__main__":
+    main()

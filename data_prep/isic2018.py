@@ -1,0 +1,266 @@
+"""ISIC 2018 Task 3 / HAM10000: 10,015 dermatoscopic photographs, seven classes, lesion masks, as a datalist.
+
+    python -m data_prep.isic2018 --source FOLDER --out FOLDER
+
+The source is the folder into which the published archives were unpacked:
+
+    ISIC2018_Task3_Training_Input/ISIC_0024306.jpg
+    ISIC2018_Task3_Training_GroundTruth/ISIC2018_Task3_Training_GroundTruth.csv   image, and 0 or 1 for each class
+    HAM10000_metadata.csv                                                         image_id, lesion_id, and more
+    HAM10000_segmentations_lesion_tschandl/ISIC_0024306_segmentation.png
+
+Nearly half of the photographs show a lesion that another one shows, too, so the lesion is the group that is not split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data_prep import pictures
+from data_prep.report import deliver
+from semimed_monai.data import split_by_group
+from semimed_monai.data.datalist import SECTIONS
+
+CLASSES = {
+    "MEL": "melanoma",
+    "NV": "melanocytic nevus",
+    "BCC": "basal cell carcinoma",
+    "AKIEC": "actinic keratosis or Bowen's disease (intraepithelial carcinoma)",
+    "BKL": "benign keratosis (solar lentigo, seborrheic keratosis, lichen planus-like keratosis)",
+    "DF": "dermatofibroma",
+    "VASC": "vascular lesion",
+}
+"""The classes in the challenge's order, which is that of the labels, and what they stand for."""
+
+IMAGES = "ISIC2018_Task3_Training_Input"
+GROUND_TRUTH = "ISIC2018_Task3_Training_GroundTruth/ISIC2018_Task3_Training_GroundTruth.csv"
+METADATA = "HAM10000_metadata.csv"
+MASKS = "HAM10000_segmentations_lesion_tschandl"
+FRACTIONS = (0.7, 0.1, 0.2)
+_HELP = "Write a datalist of ISIC 2018 Task 3 (HAM10000): image, class, lesion mask, and the lesion as group."
+_ORIGIN = {
+    "source": "ISIC 2018 Challenge, Task 3, training set (HAM10000), doi:10.7910/DVN/DBW86T",
+    "licence": "CC BY-NC 4.0",
+    "cite": [
+        "Tschandl, Rosendahl, Kittler: The HAM10000 dataset. Scientific Data 5, 180161 (2018)",
+        "Codella et al.: Skin lesion analysis toward melanoma detection 2018 (ISIC). arXiv:1902.03368",
+        "Masks: Tschandl et al.: Human-computer collaboration for skin cancer recognition. Nature Medicine 26 (2020)",
+    ],
+}
+
+
+class _Photograph(NamedTuple):
+    """One image with all that is known of it; `mask` is None where there is no usable one."""
+
+    name: str
+    label: int
+    lesion: str
+    image: Path
+    mask: Path | None
+    size: pictures.Size
+
+    def inside(self, folder: Path) -> _Photograph:
+        """As it will be when it has been copied into the folder."""
+        mask = self.mask and folder / "masks" / self.mask.name
+        return self._replace(image=folder / "images" / self.image.name, mask=mask)
+
+    def copies(self, target: _Photograph) -> list[pictures.Copy]:
+        """What to copy so that the target is there."""
+        made = [pictures.Copy(self.image, target.image, self.size)]
+        if self.mask and target.mask:
+            made.append(pictures.Copy(self.mask, target.mask, self.size, mask=True))
+        return made
+
+    def item(self, folder: Path) -> dict[str, Any]:
+        """Its item in a datalist that lies in the folder; the id does not depend on where the files are."""
+        image = Path(os.path.relpath(self.image, folder)).as_posix()
+        mask = {"mask": Path(os.path.relpath(self.mask, folder)).as_posix()} if self.mask else {}
+        return {"image": image, "label": self.label, **mask, "group": self.lesion, "id": self.name}
+
+
+def prepare(
+    source: str | Path,
+    out: str | Path,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+    copy: bool = False,
+    resize: int | None = None,
+    dry_run: bool = False,
+) -> Path:
+    """Write `out/datalist.json` and print its table; the same source and settings give the same bytes.
+
+    An image that is not there or cannot be decoded is left out; one whose mask is missing, broken or of another size is
+    kept without. Both are printed by name, and stand in the datalist's provenance.
+
+    Example:
+        >>> prepare("HAM10000", "datasets/skin", resize=128)  # doctest: +SKIP
+        PosixPath('datasets/skin/datalist.json')
+
+    Args:
+        source: the folder with the published files.
+        out: the dataset folder to write.
+        fractions: of training, validation and test; lesions are not split, classes are spread alike.
+        seed: decides which lesion goes where.
+        copy: copy images and masks into `out`; otherwise the datalist points to where they are.
+        resize: copy them with this longest side, so that small networks read them faster.
+        dry_run: only print what would be written.
+
+    Raises:
+        ValueError: the source is not of the published form, or fractions that do not add up to 1.
+    """
+    source, out = Path(source).resolve(), Path(out).resolve()
+    if len(fractions) != len(SECTIONS):
+        raise ValueError(f"fractions {list(fractions)}: give three, for {', '.join(SECTIONS)}")
+    if resize is not None and resize < 1:
+        raise ValueError(f"resize {resize}: give the longest side in pixels, 1 or more")
+    _check_layout(source)
+    labels = _labels(source / GROUND_TRUTH)
+    photographs, left_out = _photographs(source, labels, _lesions(source / METADATA, labels))
+    _check_classes(source, photographs, left_out)
+    placed = photographs if resize is None and not copy else [shot.inside(out) for shot in photographs]
+    items = [shot.item(out) for shot in placed]
+    sections = split_by_group(items, dict(zip(SECTIONS, fractions, strict=True)), seed)
+    if placed is not photographs and not dry_run:
+        pairs = zip(photographs, placed, strict=True)
+        pictures.copy([each for here, there in pairs for each in here.copies(there)], resize)
+    split = {"by": "lesion", "fractions": list(fractions), "seed": seed}
+    size = "as published" if resize is None else resize
+    counts = _counts(labels, photographs)
+    return deliver(
+        out,
+        name="isic2018",
+        classes=list(CLASSES),
+        sections=sections,
+        provenance={**_ORIGIN, "class_names": CLASSES, "counts": counts, "split": split, "longest_side": size},
+        left_out=left_out,
+        dry_run=dry_run,
+    )
+
+
+def _check_layout(source: Path) -> None:
+    if source.is_file():
+        raise ValueError(f"{source} is a file: unpack it (tar -xf {source.name} -C FOLDER) and give that folder")
+    missing = [name for name in (IMAGES, GROUND_TRUTH, METADATA) if not (source / name).exists()]
+    if missing:
+        raise ValueError(
+            f"{source} has no {', no '.join(missing)}: give the folder into which the published archives were "
+            f"unpacked, with {IMAGES}/, {GROUND_TRUTH}, {METADATA} and {MASKS}/ in it"
+        )
+
+
+def _rows(file: Path, needed: Iterable[str], *, others: bool) -> list[dict[str, str]]:
+    """The rows of a CSV file with the columns that are needed, and others only where they may be."""
+    with file.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines)
+        rows, found = list(reader), list(reader.fieldnames or [])
+    missing, unknown = sorted({*needed} - {*found}), [] if others else sorted({*found} - {*needed})
+    if missing or unknown:
+        wrong = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
+        raise ValueError(
+            f"{file}: of the columns {', '.join(needed)} it {' and '.join(wrong)}; found: {', '.join(found) or 'none'}"
+        )
+    return rows
+
+
+def _labels(file: Path) -> dict[str, int]:
+    """Image name -> class index, in the order of the names."""
+    labels: dict[str, int] = {}
+    for line, row in enumerate(_rows(file, ("image", *CLASSES), others=False), start=2):
+        marks = [row[name] for name in CLASSES]
+        ones = [index for index, mark in enumerate(marks) if mark in ("1", "1.0")]
+        if len(ones) != 1 or any(mark not in ("0", "0.0", "1", "1.0") for mark in marks):
+            raise ValueError(f"{file}, line {line} ({row['image']}): {marks} must be one 1 and otherwise 0")
+        if row["image"] in labels:
+            raise ValueError(f"{file}, line {line}: {row['image']} is there twice: remove one of its lines")
+        labels[row["image"]] = ones[0]
+    return dict(sorted(labels.items()))
+
+
+def _lesions(file: Path, labels: Mapping[str, int]) -> dict[str, str]:
+    """Image name -> lesion, for at least all that have a label: without it an image could be in two sections."""
+    lesions = {row["image_id"]: row["lesion_id"] for row in _rows(file, ("image_id", "lesion_id"), others=True)}
+    if without := [name for name in labels if not lesions.get(name)]:
+        raise ValueError(
+            f"{file} lacks the lesion of {len(without)} of the ground truth's images, the first {without[0]}: "
+            "take both files from the same release"
+        )
+    return lesions
+
+
+def _photographs(
+    source: Path, labels: Mapping[str, int], lesions: Mapping[str, str]
+) -> tuple[list[_Photograph], dict[str, list[str]]]:
+    """What can be used, and what was left out: reason -> names."""
+    images = {name: source / IMAGES / f"{name}.jpg" for name in labels}
+    masks = {name: source / MASKS / f"{name}_segmentation.png" for name in labels}
+    found = pictures.examine(file for file in (*images.values(), *masks.values()) if file.is_file())
+    photographs: list[_Photograph] = []
+    left_out: defaultdict[str, list[str]] = defaultdict(list)
+    for name, label in labels.items():
+        size, mask = found.get(images[name]), found.get(masks[name])
+        if size is None:
+            left_out["images missing"].append(name)
+            continue
+        if isinstance(size, str):
+            left_out["images broken"].append(f"{images[name].name} ({size})")
+            continue
+        if mask is None:
+            left_out["images without a mask, kept"].append(name)
+        elif isinstance(mask, str):
+            left_out["masks broken, their images kept"].append(f"{masks[name].name} ({mask})")
+        elif mask != size:
+            sizes = f"{mask[0]}x{mask[1]}, the image {size[0]}x{size[1]}"
+            left_out["masks of another size, their images kept"].append(f"{masks[name].name} ({sizes})")
+        usable = masks[name] if mask == size else None
+        photographs.append(_Photograph(name, label, lesions[name], images[name], usable, size))
+    return photographs, left_out
+
+
+def _check_classes(source: Path, photographs: Sequence[_Photograph], left_out: Mapping[str, Sequence[str]]) -> None:
+    present = {shot.label for shot in photographs}
+    if absent := [name for index, name in enumerate(CLASSES) if index not in present]:
+        lost = "".join(f"; {reason}: {len(names)}, the first {names[0]}" for reason, names in left_out.items())
+        raise ValueError(
+            f"{source}: of class {', '.join(absent)} no image can be used, of all classes {len(photographs)}{lost}. "
+            "Unpack the whole archives"
+        )
+
+
+def _counts(labels: Mapping[str, int], photographs: Sequence[_Photograph]) -> dict[str, int]:
+    masks, lesions = sum(shot.mask is not None for shot in photographs), {shot.lesion for shot in photographs}
+    return {"listed": len(labels), "images": len(photographs), "masks": masks, "lesions": len(lesions)}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m data_prep.isic2018", description=_HELP)
+    parser.add_argument("--source", type=Path, required=True, help="the folder with the unpacked archives")
+    parser.add_argument("--out", type=Path, required=True, help="the dataset folder to write datalist.json into")
+    parser.add_argument(
+        "--fractions",
+        type=float,
+        nargs=len(SECTIONS),
+        default=FRACTIONS,
+        metavar=tuple(SECTIONS),
+        help=f"shares of the images, which add up to 1; default {' '.join(map(str, FRACTIONS))}",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="decides which lesion goes where; default 0")
+    parser.add_argument("--copy", action="store_true", help="copy the files too; otherwise the datalist points to them")
+    parser.add_argument("--resize", type=int, metavar="N", help="copy them with a longest side of N pixels")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be written")
+    try:
+        prepare(**vars(parser.parse_args(arguments)))
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""How every preparation ends: the datalist is written, its table and what was left out are printed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from semimed_monai.data import Datalist, write_datalist
+
+_NAMED = 10  # names in a line of the report: the datalist's provenance has them all
+
+
+def deliver(
+    out: Path,
+    *,
+    name: str,
+    classes: Sequence[str],
+    sections: Mapping[str, Sequence[Mapping[str, Any]]],
+    provenance: Mapping[str, Any],
+    left_out: Mapping[str, Sequence[str]],
+    dry_run: bool = False,
+) -> Path:
+    """Write `out/datalist.json` and print what is in it; returns the file.
+
+    Args:
+        out: the folder; in a dry run nothing is written there.
+        name: as in `write_datalist`, and so are the next three.
+        classes: the labels' names.
+        sections: the items.
+        provenance: where they come from.
+        left_out: reason ("images broken") -> the names of what it holds for; becomes part of the provenance, too.
+        dry_run: only print.
+
+    Raises:
+        DatalistError: what the sections hold is no usable datalist.
+    """
+    facts = {**provenance, "left_out": {reason: sorted(names) for reason, names in left_out.items() if names}}
+    with tempfile.TemporaryDirectory() as trial:
+        file = write_datalist(trial, name=name, classes=classes, sections=sections, provenance=facts)
+        # The files were opened by the preparation; here they would be looked for in the trial's folder.
+        print(Datalist(file, check=False).summary())
+    for reason, names in facts["left_out"].items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        print(f"{reason}: {len(names)} ({', '.join(names[:_NAMED])}{more})")
+    if dry_run:
+        print(f"dry run: {out / 'datalist.json'} is not written")
+        return out / "datalist.json"
+    file = write_datalist(out, name=name, classes=classes, sections=sections, provenance=facts)
+    print(f"written: {file}")
+    return file

@@ -1,0 +1,105 @@
+"""Find the images in a folder, and which files are results that inference wrote there before.
+
+Looked for: MONAI finds files by a pattern only; what makes a folder of DICOM files one image, and what is a result and
+no image, is not in their names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import pydicom
+from nibabel.filebasedimages import ImageFileError
+from PIL import Image, UnidentifiedImageError
+from pydicom.errors import InvalidDicomError
+
+from semimed_monai.vocabulary import RESULT_MARK
+
+NIFTI = (".nii", ".nii.gz")
+PICTURES = (".png", ".jpg", ".jpeg")
+DICOM = (".dcm", ".dicom", ".ima")
+
+
+def find_images(path: str | Path) -> list[str]:
+    """Every image under a folder, as absolute paths in order of name: files, and folders of one DICOM series.
+
+    NIfTI, PNG and JPEG are known by their name, DICOM by its name or its first bytes. A folder's DICOM files are one
+    image if they are one series, and an image each if each is a series of its own (radiographs). Hidden files, and
+    masks and maps that this library wrote, are none. A file that only looks like an image is listed: who reads it says
+    what is wrong with it.
+
+    Example:
+        >>> find_images("study")  # doctest: +SKIP
+        ['/data/study/left.nii.gz', '/data/study/right']
+
+    Args:
+        path: a folder, or one image.
+
+    Raises:
+        FileNotFoundError: there is nothing at `path`.
+        ValueError: there is no image in it, or it is a result.
+    """
+    path = Path(path).absolute()
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder; give a folder with images, or one image")
+    if path.is_file():
+        if is_result(path):
+            raise ValueError(f"{path}: a result that inference wrote, and no image; give the image beside it")
+        return [str(path)]
+    found: list[Path] = []
+    for folder, names, files in os.walk(path):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        found += _images_in(Path(folder), sorted(name for name in files if not name.startswith(".")))
+    if not found:
+        raise ValueError(f"{path}: no NIfTI, DICOM, PNG or JPEG file in this folder or below; give the images' folder")
+    return sorted(str(image) for image in found)
+
+
+def is_result(path: Path) -> bool:
+    """Whether a file is a mask or map that this library wrote; it says so in its header."""
+    name = path.name.lower()
+    try:
+        if name.endswith(NIFTI):
+            header: Any = nib.load(path).header
+            note = bytes(header["descrip"]) if "descrip" in header else b""
+            return note.rstrip(b"\0") == RESULT_MARK.encode()
+        if name.endswith(".png"):
+            with Image.open(path) as picture:
+                return bool(picture.info.get("Software") == RESULT_MARK)
+    except (OSError, EOFError, ImageFileError, UnidentifiedImageError):  # damaged: whoever reads it as an image says so
+        return False
+    return False
+
+
+def _images_in(folder: Path, names: list[str]) -> list[Path]:
+    """The images directly in a folder."""
+    files = [folder / name for name in names]
+    known = [file for file in files if file.name.lower().endswith(NIFTI + PICTURES)]
+    scans = [file for file in files if file not in known and _is_dicom(file)]
+    images = [file for file in known if not is_result(file)]
+    series = Counter(_series_of(scan) for scan in scans)
+    one_each = all(count == 1 for count in series.values())
+    # Several series of several files are left to the reader of the folder, which says what to do about them.
+    return images + (scans if one_each else [folder])
+
+
+def _is_dicom(file: Path) -> bool:
+    if file.name.lower().endswith(DICOM):
+        return True
+    if file.name == "DICOMDIR" or not file.is_file():
+        return False
+    with file.open("rb") as start:
+        return start.read(132)[128:] == b"DICM"
+
+
+def _series_of(scan: Path) -> str:
+    """A file's series; one that has none, or is damaged, is by itself."""
+    try:
+        header = pydicom.dcmread(scan, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+    except (InvalidDicomError, OSError, EOFError):
+        return str(scan)
+    return str(header.get("SeriesInstanceUID") or scan)

@@ -1,0 +1,46 @@
+"""Several processes: joining them under torchrun, and making a network fit for them."""
+
+from __future__ import annotations
+
+import os
+
+import ignite.distributed as idist
+import torch
+from torch import nn
+
+
+def join_processes() -> None:
+    """Join the processes that torchrun started: nccl where there is a GPU for each, gloo elsewhere.
+
+    Raises:
+        RuntimeError: this process was not started by torchrun.
+    """
+    if "WORLD_SIZE" not in os.environ:
+        raise RuntimeError("multi_gpu_train.json needs several processes: start it with torchrun --nproc_per_node N -m …")
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_device())
+    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def local_device() -> torch.device:
+    """This process's own GPU, or the CPU."""
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def is_not_first() -> bool:
+    """Whether another process writes what is written once: logs, tracking."""
+    return bool(idist.get_rank() > 0)
+
+
+def on_device(network: nn.Module, device: torch.device | str) -> nn.Module:
+    """The network on the device; on several GPUs with batch statistics of the global batch.
+
+    torch has synchronised batch normalisation on GPUs only: processes on CPUs normalise by their own rows.
+
+    >>> on_device(nn.BatchNorm2d(1), "cpu")
+    BatchNorm2d(1, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
+    """
+    device = torch.device(device)
+    if device.type == "cuda" and idist.get_world_size() > 1:
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    return network.to(device)

@@ -1,0 +1,155 @@
+"""Bundles as a user runs them: real processes, from a folder that is not the repository, on a tiny set of phantoms."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from semimed_monai.data.phantoms import knee_phantom_set
+
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+SECONDS = 300
+
+RunBundle = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def bundle_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The SEMIMED_CACHE of every process that these tests start."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def knee_set(bundle_cache: Path) -> Path:
+    """Eight phantom knees: what `--phantoms#people 8` finds in the cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEMIMED_CACHE", str(bundle_cache))
+        return knee_phantom_set(people=8)
+
+
+@pytest.fixture
+def own_cache(bundle_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same cache for what a test runs in this process."""
+    monkeypatch.setenv("SEMIMED_CACHE", str(bundle_cache))
+    return bundle_cache
+
+
+@pytest.fixture(scope="session")
+def run_process(bundle_cache: Path) -> RunBundle:
+    """run_process("-m", "module", …, cwd=folder, expect=0) -> stdout and stderr of `python -m module …`."""
+
+    def run(*arguments: str, cwd: Path, expect: int = 0) -> str:
+        environment = {**os.environ, "SEMIMED_CACHE": str(bundle_cache), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert done.returncode == expect, f"exit code {done.returncode}, expected {expect}:\n{done.stdout}"
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_bundle(run_process: RunBundle) -> RunBundle:
+    """run_bundle(config, "--max_epochs", "2", …, cwd=folder, run_id="training", expect=0) -> what was printed.
+
+    `config` is a config file, or a list of one and its overlays.
+    """
+
+    def run(
+        config: Path | Sequence[Path], *overrides: str, cwd: Path, run_id: str = "training", expect: int = 0
+    ) -> str:
+        files = json.dumps([str(file) for file in config]) if isinstance(config, Sequence) else str(config)
+        return run_process(
+            "-m", "monai.bundle", "run", run_id, "--config_file", files, *overrides, cwd=cwd, expect=expect
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def copy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A bundle of this repository, without weights, in a folder of its own (with a space in its name)."""
+
+    def copy(name: str) -> Path:
+        folder = tmp_path_factory.mktemp("bundle") / f"my {name}"
+        shutil.copytree(BUNDLES / name, folder, ignore=shutil.ignore_patterns("models", "eval"))
+        return folder
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def metadata_schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What verify_metadata holds metadata.json to; a file that is there is not downloaded.
+
+    The keys that MONAI's own schema and its model zoo want, as strict as their descriptions; the file itself is not
+    part of MONAI.
+    """
+    text, texts = {"type": "string", "minLength": 1}, {"type": "object", "additionalProperties": {"type": "string"}}
+    version = {"type": "string", "pattern": r"^\d+\.\d+\.\d+"}
+    side = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^(\*|\d+|\d*\*?[np].*)$"}]}
+    tensor = {
+        "type": "object",
+        "required": ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range", "is_patch_data"],
+        "properties": {
+            "type": {"enum": ["image", "series", "tuples", "probabilities"]},
+            "format": text,
+            "modality": text,
+            "num_channels": {"type": "integer", "minimum": 1},
+            "spatial_shape": {"type": "array", "items": side, "minItems": 1},
+            "dtype": {"enum": ["float16", "float32", "float64", "int64"]},
+            "value_range": {"type": "array", "items": {"type": "number"}, "maxItems": 2},
+            "is_patch_data": {"type": "boolean"},
+            "channel_def": {"type": "object", "propertyNames": {"pattern": r"^\d+$"}, "additionalProperties": text},
+        },
+        "additionalProperties": False,
+    }
+    tensors = {"type": "object", "minProperties": 1, "additionalProperties": tensor}
+    versions = ("version", "monai_version", "pytorch_version", "numpy_version")
+    texts_wanted = ("schema", "name", "task", "description", "authors", "copyright", "intended_use", "data_source")
+    classes = ("image_classes", "label_classes", "pred_classes")
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "type": "object",
+        "required": [
+            *versions,
+            *texts_wanted,
+            *classes,
+            "changelog",
+            "required_packages_version",
+            "eval_metrics",
+            "references",
+            "network_data_format",
+        ],
+        "properties": {
+            **dict.fromkeys(versions, version),
+            **dict.fromkeys((*texts_wanted, *classes), text),
+            "changelog": texts,
+            "required_packages_version": {"type": "object", "additionalProperties": version},
+            "eval_metrics": {"type": "object"},
+            "references": {"type": "array", "items": text, "minItems": 1},
+            "network_data_format": {
+                "type": "object",
+                "required": ["inputs", "outputs"],
+                "properties": {"inputs": tensors, "outputs": tensors},
+            },
+        },
+    }
+    file = tmp_path_factory.mktemp("schema") / "meta_schema.json"
+    file.write_text(json.dumps(schema))
+    return file

@@ -1,0 +1,399 @@
+"""The bundle `dcmt` as a user runs it: real processes, real files, a folder that is not the repository."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+from semimed_monai.data import Datalist
+from semimed_monai.networks import AttentionClassifier, DeployedAttentionClassifier
+
+CONFIGS = Path(__file__).parents[2] / "bundles/dcmt/configs"
+TRAIN = CONFIGS / "train.json"
+TINY = (
+    "--image_size=32",
+    "--width=16",
+    "--max_epochs=2",
+    "--steps_per_epoch=3",
+    "--labelled_rows=4",
+    "--unlabelled_rows=2",
+    "--phantoms#people=16",
+    "--labelled_share=0.5",
+    "--test#evaluation#bootstrap_repeats=20",
+)
+
+Run = Callable[..., str]
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = torch.load(folder / "models/model.pt", weights_only=True)
+    return weights
+
+
+def into(folder: Path) -> tuple[str, str]:
+    return f"--output_dir={folder}", f"--ckpt_dir={folder}/models"
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def trained(run_bundle: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """One small training run: its folder, and what it printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    return folder, run_bundle(TRAIN, *TINY, *into(folder), cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Phantoms as a user's dataset folder, with the labelled groups pinned, so that hidden labels can be moved about."""
+    from semimed_monai.data.phantoms import knee_phantom_set
+
+    folder = knee_phantom_set(tmp_path_factory.mktemp("data") / "knees", people=16, seed=5)
+    content = json.loads((folder / "datalist.json").read_text())
+    groups = sorted({item["group"] for item in content["training"]})
+    for item in content["training"]:
+        item["labelled"] = item["group"] in groups[: len(groups) // 2]
+    (folder / "datalist.json").write_text(json.dumps(content))
+    return folder
+
+
+def own(dataset: Path) -> tuple[str, ...]:
+    return *TINY[:-3], f"--dataset_dir={dataset}", "--profile=phantom", "--labelled_share=1.0", TINY[-1]
+
+
+def test_training_says_what_it_does_and_where_things_are(trained: tuple[Path, str]) -> None:
+    folder, said = trained
+    lines = said.splitlines()
+    assert any("phantoms" in line for line in lines[:6])
+    assert "batch/s" in said or "s/batch" in said  # the bar, with its rate and time to go
+    assert "epoch 2/2: loss" in said
+    for term in ("classification", "attention", "class_consistency", "attention_consistency"):
+        assert f"{term} " in said
+    for place in ("models/model.pt", "metrics.json", "predictions.csv", "tensorboard"):
+        assert f"{folder}/{place}" in said
+        assert (folder / place).exists()
+
+
+def test_metrics_are_of_both_networks_with_intervals(trained: tuple[Path, str]) -> None:
+    content = json.loads((trained[0] / "metrics.json").read_text())
+    assert content["section"] == "test"
+    assert content["labelled_share"] == 0.5
+    for network in ("teacher", "student"):
+        scores = content["scores"][network]
+        assert {"recall", "f1", "auc", "tiou", "tiou_macro", "tiou_disc", "tiou_ones"} <= scores.keys()
+        assert scores["f1"]["low"] <= scores["f1"]["value"] <= scores["f1"]["high"]
+    with (trained[0] / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["network"] for row in rows} == {"teacher", "student"}
+    right = [int(row["label"] == row["predicted"]) for row in rows if row["network"] == "teacher"]
+    assert np.mean(right) == pytest.approx(content["scores"]["teacher"]["accuracy"]["value"])
+
+
+def test_weights_are_the_teachers_and_plain(trained: tuple[Path, str]) -> None:
+    card = json.loads((trained[0] / "models/network.json").read_text())
+    assert card["size"] == 32
+    assert card["classes"] == ["normal", "partial", "full"]
+    network = AttentionClassifier(**card["arguments"])
+    network.load_state_dict(weights_of(trained[0]))
+    student = torch.load(trained[0] / "student.pt", weights_only=True)
+    assert not same(weights_of(trained[0]), student)
+    assert [path.name for path in (trained[0] / "models").glob("*.pt")] == ["model.pt"]
+
+
+def test_every_term_and_score_is_in_tensorboard(trained: tuple[Path, str]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tags: set[str] = set()
+    for folder in {file.parent for file in (trained[0] / "tensorboard").rglob("events*")}:
+        events = EventAccumulator(str(folder))
+        events.Reload()
+        tags |= set(events.Tags()["scalars"])
+    assert {"loss", "classification", "attention", "class_consistency", "attention_consistency"} <= tags
+    assert {"f1", "auc", "tiou"} <= tags
+
+
+def test_evaluate_gives_the_runs_own_numbers(trained: tuple[Path, str], run_bundle: Run, tmp_path: Path) -> None:
+    run_bundle(
+        [TRAIN, CONFIGS / "evaluate.json"],
+        *TINY,
+        f"--output_dir={trained[0]}",
+        f"--ckpt_dir={trained[0]}/models",
+        f"--test#evaluation#output_dir={tmp_path}",
+        cwd=tmp_path,
+    )
+    assert (tmp_path / "metrics.json").read_text() == (trained[0] / "metrics.json").read_text()
+    assert (tmp_path / "predictions.csv").read_text() == (trained[0] / "predictions.csv").read_text()
+
+
+def test_inference_grades_as_evaluation_does(
+    trained: tuple[Path, str], run_bundle: Run, bundle_cache: Path, tmp_path: Path
+) -> None:
+    with (trained[0] / "predictions.csv").open() as file:
+        expected = {row["id"]: row for row in csv.DictReader(file) if row["network"] == "teacher"}
+    volume = Path(next(iter(expected)).rsplit("#", 1)[0])
+    data = next(folder for folder in bundle_cache.glob("knee-*") if len(list(folder.glob("images/*"))) == 16) / volume
+    run_bundle(
+        CONFIGS / "inference.json",
+        f"--dataset_dir={data}",
+        f"--ckpt_dir={trained[0]}/models",
+        f"--output_dir={tmp_path}",
+        cwd=tmp_path,
+        run_id="run",
+    )
+    with (tmp_path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6
+    for row in rows:
+        stored = expected[f"{volume}#{row['slice']}"]
+        for name in ("normal", "partial", "full"):
+            # bf16 in evaluation, fp32 in the deployed network
+            assert float(row[f"probability/{name}"]) == pytest.approx(float(stored[f"probability/{name}"]), abs=0.02)
+    attention = nib.load(next(tmp_path.glob("*_attention.nii.gz")))
+    image = nib.load(data)
+    assert attention.shape == image.shape
+    assert np.allclose(attention.affine, image.affine)
+    assert 0 <= attention.get_fdata().min() < attention.get_fdata().max() <= 1
+
+
+def test_hidden_labels_and_masks_change_no_bit(dataset: Path, run_bundle: Run, tmp_path: Path) -> None:
+    file = dataset / "datalist.json"
+    before = file.read_text()
+    run_bundle(TRAIN, *own(dataset), *into(tmp_path / "one"), cwd=tmp_path)
+    content = json.loads(before)
+    hidden = [item for item in content["training"] if not item["labelled"]]
+    assert len(hidden) >= 18
+    labels, masks = [item["label"] for item in hidden], [item["mask"] for item in hidden]
+    for item, label, mask in zip(hidden, labels[::-1], masks[6:] + masks[:6], strict=True):
+        item["label"], item["mask"] = (label + 1) % 3, mask
+    file.write_text(json.dumps(content))
+    try:
+        run_bundle(TRAIN, *own(dataset), *into(tmp_path / "two"), cwd=tmp_path)
+    finally:
+        file.write_text(before)
+    assert same(weights_of(tmp_path / "one"), weights_of(tmp_path / "two"))
+
+
+def test_killed_in_mid_epoch_and_resumed_is_the_uninterrupted_run(
+    run_bundle: Run, bundle_cache: Path, tmp_path: Path
+) -> None:
+    settings = (*TINY, "--max_epochs=4", "--steps_per_epoch=12")
+    run_bundle(TRAIN, *settings, *into(tmp_path / "whole"), cwd=tmp_path)
+    command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(TRAIN), *settings]
+    environment = {**os.environ, "SEMIMED_CACHE": str(bundle_cache), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*command, *into(tmp_path / "killed")], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch 2/4: loss" in line:
+            break
+    time.sleep(0.4)  # into the third epoch
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed/metrics.json").exists()
+    said = run_bundle(TRAIN, *settings, *into(tmp_path / "killed"), "--resume=True", cwd=tmp_path)
+    assert "resumed from" in said
+    assert "epoch 1/4: loss" not in said
+    assert same(weights_of(tmp_path / "whole"), weights_of(tmp_path / "killed"))
+    for name in ("metrics.json", "predictions.csv"):
+        assert (tmp_path / "whole" / name).read_text() == (tmp_path / "killed" / name).read_text()
+    states = [
+        torch.load(tmp_path / name / "run_state.pt", weights_only=True)["objects"] for name in ("whole", "killed")
+    ]
+    assert same(states[0]["student"], states[1]["student"])
+    moments = [state["optimiser"]["state"] for state in states]
+    assert all(torch.equal(moments[0][key]["exp_avg_sq"], moments[1][key]["exp_avg_sq"]) for key in moments[0])
+
+
+def test_two_processes_train_as_one(run_bundle: Run, run_process: Run, tmp_path: Path, free_port: int) -> None:
+    # torch has no synchronised batch normalisation on CPUs: with its statistics frozen the mathematics is the same.
+    settings = (*TINY, "--precision=fp32", "--frozen_norm=True", "--teacher#mode=eval", "--learning_rate=0.0001")
+    one = run_bundle(TRAIN, *settings, *into(tmp_path / "one"), cwd=tmp_path)
+    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port}")
+    configs = json.dumps([str(TRAIN), str(CONFIGS / "multi_gpu_train.json")])
+    run = ("-m", "monai.bundle", "run", "training", "--config_file", configs)
+    two = run_process(*torchrun, *run, *settings, *into(tmp_path / "two"), cwd=tmp_path)
+    losses = [
+        [float(line.split("loss ")[1].split(",")[0]) for line in said.splitlines() if ": loss" in line]
+        for said in (one, two)
+    ]
+    assert len(losses[0]) == 2
+    assert losses[0] == pytest.approx(losses[1], abs=2e-3)  # printed with four digits
+    states = [torch.load(tmp_path / name / "run_state.pt", weights_only=True)["objects"] for name in ("one", "two")]
+    for part in ("student", "teacher"):
+        assert states[0][part].keys() == states[1][part].keys()
+        for name, value in states[0][part].items():
+            assert torch.allclose(value.float(), states[1][part][name].float(), atol=1e-5), (part, name)
+    metrics = [json.loads((tmp_path / name / "metrics.json").read_text())["scores"] for name in ("one", "two")]
+    assert metrics[0]["teacher"]["auc"]["value"] == pytest.approx(metrics[1]["teacher"]["auc"]["value"], abs=1e-3)
+    assert len((tmp_path / "one/predictions.csv").read_text().splitlines()) == len(
+        (tmp_path / "two/predictions.csv").read_text().splitlines()
+    )
+
+
+@pytest.mark.parametrize(("name", "kind"), [("train", "train"), ("inference", "infer")])
+def test_properties_are_complete(
+    name: str, kind: str, tmp_path: Path, trained: tuple[Path, str], own_cache: Path
+) -> None:
+    workflow = ConfigWorkflow(
+        str(CONFIGS / f"{name}.json"),
+        workflow_type=kind,
+        logging_file=False,
+        output_dir=str(tmp_path),
+        ckpt_dir=str(trained[0] / "models"),
+        **({"phantoms#people": 16} if name == "train" else {}),
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+    assert Path(workflow.bundle_root) == CONFIGS.parent
+
+
+def test_metadata_and_network_agree(
+    run_process: Run, trained: tuple[Path, str], tmp_path: Path, metadata_schema: Path
+) -> None:
+    monai = ("-m", "monai.bundle")
+    meta = f"--meta_file={CONFIGS}/metadata.json"
+    run_process(*monai, "verify_metadata", meta, f"--filepath={metadata_schema}", cwd=tmp_path)
+    for models in (trained[0] / "models", tmp_path / "none"):  # this size, and the paper's
+        said = run_process(
+            *monai,
+            "verify_net_in_out",
+            "network_def",
+            f"--config_file={CONFIGS}/inference.json",
+            meta,
+            "--device=cpu",
+            f"--ckpt_dir={models}",
+            "--n=4",
+            cwd=tmp_path,
+        )
+        assert "verified with no error" in said
+
+
+def test_export_equals_eager(run_process: Run, trained: tuple[Path, str], tmp_path: Path) -> None:
+    run_process(
+        "-m",
+        "monai.bundle",
+        "ckpt_export",
+        "network_def",
+        f"--filepath={tmp_path}/model.ts",
+        f"--ckpt_file={trained[0]}/models/model.pt",
+        f"--meta_file={CONFIGS}/metadata.json",
+        f"--config_file={CONFIGS}/inference.json",
+        f"--ckpt_dir={trained[0]}/models",
+        cwd=tmp_path,
+    )
+    card = json.loads((trained[0] / "models/network.json").read_text())
+    eager = DeployedAttentionClassifier(**card["arguments"]).eval()
+    eager.load_state_dict(weights_of(trained[0]))
+    images = torch.rand(3, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(torch.jit.load(tmp_path / "model.ts")(images), eager(images), atol=1e-5)
+
+
+def test_training_and_inference_preprocess_alike(dataset: Path) -> None:
+    parts = {}
+    for name in ("train", "inference"):
+        parser = ConfigParser()
+        parser.read_config(str(CONFIGS / f"{name}.json"))
+        parser["bundle_root"], parser["ckpt_dir"] = str(CONFIGS.parent), "none"
+        parser["dataset_dir"], parser["image_size"] = str(dataset), 64
+        parts[name] = parser.get_parsed_content("preprocessing")
+    item = Datalist(dataset).section("test")[4]
+    bare = {key: item[key] for key in ("id", "image", "slice")}
+    assert torch.equal(parts["train"](item)["image"], parts["inference"](bare)["image"])
+
+
+ABLATIONS = {
+    "supervised": ("class_consistency", "attention_consistency"),
+    "supervised_without_attention": ("attention", "class_consistency", "attention_consistency"),
+    "mean_teacher": ("attention", "attention_consistency"),
+    "no_attention_consistency": ("attention_consistency",),
+}
+
+
+@pytest.mark.parametrize("left_out", ABLATIONS.values(), ids=ABLATIONS.keys())
+def test_an_ablation_is_a_key_each(left_out: Sequence[str], dataset: Path) -> None:
+    parser = ConfigParser()
+    parser.read_config(str(TRAIN))
+    for term in left_out:
+        parser[f"criterion#terms#{term}#_disabled_"] = "true"
+    criterion = parser.get_parsed_content("criterion")
+    every = {"classification", "attention", "class_consistency", "attention_consistency"}
+    assert set(criterion.terms) == every - set(left_out)
+    assert criterion.uses_teacher == (not {"class_consistency", "attention_consistency"} <= set(left_out))
+
+
+def test_mlflow_in_sqlite_has_every_term_and_score(run_bundle: Run, tmp_path: Path) -> None:
+    import mlflow
+
+    run_bundle(TRAIN, *TINY, *into(tmp_path), "--tracking=mlflow", "--experiment_name=knees", cwd=tmp_path)
+    check_tracking(mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlruns.db"))
+
+
+def test_mlflow_on_a_real_server(run_bundle: Run, tmp_path: Path, free_port: int) -> None:
+    import mlflow
+
+    address = f"http://127.0.0.1:{free_port}"
+    store = [f"--backend-store-uri=sqlite:///{tmp_path}/server.db", f"--default-artifact-root={tmp_path}/artifacts"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", *store, "--host=127.0.0.1", f"--port={free_port}", "--workers=1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for(f"{address}/health", server)
+        where = (f"--tracking_uri={address}", "--tracking=mlflow", "--experiment_name=knees")
+        run_bundle(TRAIN, *TINY, *into(tmp_path / "run"), *where, cwd=tmp_path)
+        check_tracking(mlflow.MlflowClient(address))
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(timeout=30)
+
+
+def wait_for(address: str, server: subprocess.Popen[Any]) -> None:
+    import urllib.error
+    import urllib.request
+
+    for _ in range(240):
+        assert server.poll() is None, "the server ended"
+        try:
+            with urllib.request.urlopen(address, timeout=2):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.5)
+    pytest.fail(f"no answer from {address}")
+
+
+def check_tracking(client: Any) -> None:
+    experiment = client.get_experiment_by_name("knees")
+    (run,) = client.search_runs([experiment.experiment_id])
+    terms = {"train_loss", "train_classification", "train_attention", "train_class_consistency"}
+    assert terms | {"train_attention_consistency", "f1", "auc", "tiou"} <= run.data.metrics.keys()
+    assert run.data.params["max_epochs"] == "2"
+    assert len(client.get_metric_history(run.info.run_id, "train_classification")) == 2

@@ -1,0 +1,355 @@
+"""The trainer: gradients to the student only, formats, clipping, accumulation, τ, and how a run ends badly."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Events
+from kornia.augmentation import RandomGaussianNoise
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from semimed_monai.engines import NonFiniteLoss, OptimiserEvents, SemiSupervisedTrainer
+from semimed_monai.losses import AttentionConsistency, ClassConsistency, Criterion, CrossEntropy, Term
+from semimed_monai.networks import AttentionClassifier, Teacher
+from semimed_monai.views import Views
+from semimed_monai.vocabulary import Outputs, Step
+
+Make = Callable[..., Any]
+
+
+class Spy(Term):
+    """Costs the mean map, and keeps what it was given."""
+
+    uses_teacher = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[Step] = []
+
+    def forward(self, step: Step) -> Tensor:
+        self.steps.append(step)
+        assert step.student.maps is not None
+        return step.student.maps.mean()
+
+
+def _noisy(seed: int = 0) -> Views:
+    noise = RandomGaussianNoise(std=0.3, p=1.0)
+    return Views(student=[noise], teacher=[noise], seed=seed)
+
+
+def _weights(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("kind", ["ema", "self"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("term", [ClassConsistency(), AttentionConsistency()], ids=lambda term: type(term).__name__)
+def test_an_unsupervised_term_moves_the_student_alone(
+    make_trainer: Make, make_rows: Make, term: Term, precision: str, kind: str
+) -> None:
+    """Unlabelled rows only; the DC-MT network. A mean teacher whose unsupervised gradient is zero looks well otherwise."""
+    torch.manual_seed(0)
+    network = AttentionClassifier(layers=(1, 1, 1, 1), width=16, omega=10.0)
+    teacher = Teacher(network, kind)
+    trainer = make_trainer(
+        max_epochs=1,
+        network=network,
+        teacher=teacher,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.0),
+        criterion=Criterion({"unsupervised": term}),
+        views=_noisy(),
+        precision=precision,
+        train_data_loader=DataLoader(make_rows(0, 4, size=32), batch_size=4),
+    )
+    trainer.run()
+    learned = {name: parameter.grad for name, parameter in network.named_parameters()}
+    if isinstance(term, AttentionConsistency):
+        del learned["last_linear.bias"]  # a map has no bias
+    assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in learned.values())
+    assert all(gradient.any() for name, gradient in learned.items() if "conv" in name or "last" in name)
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+@pytest.mark.parametrize("term", [ClassConsistency(), AttentionConsistency()], ids=lambda term: type(term).__name__)
+def test_identical_views_and_weights_cost_nothing(make_trainer: Make, make_net: Make, term: Term) -> None:
+    """Batch statistics on both sides; then other views of the same weights, then other weights on the same views."""
+
+    def cost(views: Views, teacher_of: nn.Module) -> float:
+        network = make_net()
+        parts = {"network": network, "teacher": Teacher(teacher_of), "views": views, "max_epochs": 1}
+        trainer = make_trainer(criterion=Criterion({"term": term}), **parts)
+        trainer.add_event_handler(
+            Events.STARTED, lambda: parts["teacher"].average.load_state_dict(teacher_of.state_dict())
+        )
+        trainer.add_event_handler(Events.ITERATION_COMPLETED(once=1), trainer.terminate)
+        trainer.run()
+        return float(trainer.state.output["loss"])
+
+    assert cost(Views(), make_net()) == 0
+    assert cost(_noisy(), make_net()) > 0
+    assert cost(Views(), make_net(seed=1)) > 0
+
+
+def test_a_run_moves_student_and_teacher(make_trainer: Make, make_net: Make) -> None:
+    network = make_net()
+    before = _weights(network)
+    trainer = make_trainer(network=network)
+    trainer.run()
+    student, teacher = network.state_dict(), trainer.teacher.average.state_dict()
+    for name, value in before.items():
+        assert not torch.equal(student[name], value), name
+        if "num_batches" not in name:
+            assert not torch.equal(teacher[name], student[name]), name
+    assert trainer.state.optimiser_step == 6
+
+
+def test_progress_is_of_optimiser_steps_and_ends_at_one(make_trainer: Make) -> None:
+    """3 batches an epoch by twos: 2 steps an epoch, 4 in the run."""
+    spy = Spy()
+    make_trainer(criterion=Criterion({"spy": spy}), accumulation_steps=2).run()
+    assert [step.progress for step in spy.steps] == [1 / 4, 1 / 4, 2 / 4, 3 / 4, 3 / 4, 1.0]
+
+
+def test_stepped_fires_once_per_optimiser_step(make_trainer: Make) -> None:
+    trainer = make_trainer(accumulation_steps=2)
+    seen: list[tuple[int, int]] = []
+    trainer.add_event_handler(
+        OptimiserEvents.STEPPED, lambda engine: seen.append((engine.state.iteration, engine.state.optimiser_step))
+    )
+    trainer.run()
+    assert seen == [(2, 1), (3, 2), (5, 3), (6, 4)]
+
+
+def test_two_half_batches_accumulated_are_one_whole(make_trainer: Make, make_net: Make, make_rows: Make) -> None:
+    """Of labelled rows, without batch norm; the gradient and, after three epochs of one step, the teacher."""
+    found = []
+    for batch_size, accumulation_steps in ((6, 1), (3, 2)):
+        network = make_net(norm=False)
+        trainer = make_trainer(
+            network=network,
+            max_epochs=3,
+            train_data_loader=DataLoader(make_rows(6, 0), batch_size=batch_size),
+            accumulation_steps=accumulation_steps,
+        )
+        moved: list[int] = []
+        trainer.add_event_handler(OptimiserEvents.STEPPED, lambda engine, moved=moved: moved.append(engine.state.epoch))
+        trainer.run()
+        assert moved == [1, 2, 3]
+        found.append({**_weights(network), **_weights(trainer.teacher)})
+    for name, value in found[0].items():
+        assert torch.allclose(value, found[1][name], atol=1e-6), name
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.01])
+def test_gradients_are_clipped_to_the_norm(make_trainer: Make, make_net: Make, clip_norm: float | None) -> None:
+    network = make_net()
+    trainer = make_trainer(network=network, clip_norm=clip_norm, max_epochs=1)
+    norms: list[float] = []
+    trainer.add_event_handler(
+        OptimiserEvents.STEPPED,
+        lambda: norms.append(math.sqrt(sum(float(p.grad.square().sum()) for p in network.parameters()))),
+    )
+    trainer.run()
+    assert len(norms) == 3
+    if clip_norm is None:
+        assert min(norms) > 0.02
+    else:
+        assert norms == pytest.approx([clip_norm] * 3, rel=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_formats(make_trainer: Make, make_net: Make, precision: str, channels_last: bool) -> None:
+    """The convolutions run in the format asked for; every output and loss is fp32."""
+    network, spy = make_net(), Spy()
+    teacher = Teacher(network)
+    inside: list[tuple[torch.dtype, bool]] = []
+    for each in (network, teacher.average):
+        each.last.register_forward_hook(
+            lambda _module, images, out: inside.append(
+                (out.dtype, images[0].is_contiguous(memory_format=torch.channels_last))
+            )
+        )
+    parts = {"network": network, "teacher": teacher, "precision": precision, "channels_last": channels_last}
+    trainer = make_trainer(criterion=Criterion({"spy": spy}), max_epochs=1, **parts)
+    trainer.run()
+    expected = torch.bfloat16 if precision == "bf16" else torch.float32
+    assert set(inside) == {(expected, channels_last)}
+    for step in spy.steps:
+        for outputs in (step.student, step.teacher, step.run(step.batch["image"])):
+            assert isinstance(outputs, Outputs)
+            assert outputs.logits.dtype == outputs.maps.dtype == torch.float32
+    assert trainer.state.output["loss"].dtype == torch.float32
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_formats_change_the_speed_and_hardly_the_weights(make_trainer: Make, make_net: Make) -> None:
+    found = []
+    for parts in ({}, {"channels_last": True}, {"precision": "bf16"}):
+        network = make_net()
+        make_trainer(network=network, max_epochs=1, **parts).run()
+        found.append(_weights(network))
+    for name, value in found[0].items():
+        assert torch.allclose(value, found[1][name], atol=1e-6), name
+        assert torch.allclose(value, found[2][name], atol=3e-2), name
+
+
+class _Breaks(Term):
+    """Not a number at the second step."""
+
+    def forward(self, step: Step) -> Tensor:
+        assert step.student.logits is not None
+        return step.student.logits.sum() * (float("nan") if step.progress > 0.2 else 1.0)
+
+
+def test_a_non_finite_loss_stops_the_run_and_says_where(make_trainer: Make, make_net: Make) -> None:
+    network = make_net()
+    seen: list[list[str]] = []
+    before: list[dict[str, Tensor]] = []
+    trainer = make_trainer(network=network, criterion=Criterion({"good": CrossEntropy(), "bad": _Breaks()}))
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda engine: seen.append(engine.state.batch["id"]))
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda: before.append(_weights(network)))
+    with pytest.raises(NonFiniteLoss) as raised:
+        trainer.run()
+    message = str(raised.value)
+    assert len(seen) == 2
+    assert "epoch 1, batch 2 of the run" in message
+    assert "loss nan" in message
+    assert "bad nan" in message
+    assert "good " in message
+    assert all(f"\n  {name}" in message for name in seen[-1])
+    after = network.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before[-1].items() if "norm." not in name)
+
+
+class _Interrupts(Term):
+    def forward(self, step: Step) -> Tensor:
+        raise KeyboardInterrupt
+
+
+def test_every_handler_hears_of_an_exception_and_none_can_swallow_it(make_trainer: Make) -> None:
+    class Listener:
+        def __init__(self) -> None:
+            self.heard: list[BaseException] = []
+
+        def attach(self, engine: SemiSupervisedTrainer) -> None:
+            engine.add_event_handler(Events.EXCEPTION_RAISED, self.heard.append)
+
+    one, other = Listener(), Listener()
+    trainer = make_trainer([one, other], criterion=Criterion({"breaks": _Interrupts()}), teacher=None)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    assert [type(error) for error in one.heard + other.heard] == [KeyboardInterrupt] * 2
+
+
+def test_the_epochs_means_are_metrics(make_trainer: Make) -> None:
+    trainer = make_trainer()
+    values: dict[int, list[dict[str, float]]] = {1: [], 2: []}
+    means: list[dict[str, float]] = []
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED,
+        lambda engine: values[engine.state.epoch].append({k: float(v) for k, v in engine.state.output.items()}),
+    )
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: means.append(dict(engine.state.metrics)))
+    trainer.run()
+    names = {"loss", "classification", "attention", "class_consistency", "attention_consistency"}
+    assert set(means[0]) == {f"train_{name}" for name in {*names, "attention/empty_maps"}}
+    for epoch in (1, 2):
+        for name in names:
+            mean = sum(each[name] for each in values[epoch]) / 3
+            assert means[epoch - 1][f"train_{name}"] == pytest.approx(mean, rel=1e-5)
+
+
+def test_the_batch_sampler_is_told_the_epoch(make_trainer: Make) -> None:
+    trainer = make_trainer(max_epochs=3)
+    epochs: list[int] = []
+    trainer.add_event_handler(Events.ITERATION_STARTED, lambda engine: epochs.append(engine._batch_sampler.epoch))
+    trainer.run()
+    assert epochs == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+class _Learns(Term):
+    """A term with a weight of its own, and a hook into the run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.epochs: list[int] = []
+
+    def attach(self, engine: Any) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda: self.epochs.append(engine.state.epoch))
+
+    def forward(self, step: Step) -> Tensor:
+        assert step.student.logits is not None
+        return (self.scale * step.student.logits).square().mean()
+
+
+def test_a_terms_own_parameters_learn_and_it_follows_the_run(make_trainer: Make) -> None:
+    term = _Learns()
+    trainer = make_trainer(criterion=Criterion({"learns": term}), teacher=None)
+    trainer.run()
+    assert term.scale.item() < 1
+    assert term.epochs == [1, 2]
+    assert [len(group["params"]) for group in trainer.optimizer.param_groups] == [6, 1]
+
+
+class _Twice(Term):
+    """Another pass of the student, over the image turned upside down."""
+
+    def forward(self, step: Step) -> Tensor:
+        again = step.run(step.batch["image"].flip(2))
+        assert step.student.logits is not None
+        assert again.logits is not None
+        return (step.student.logits * again.logits).sum()
+
+
+def test_two_passes_before_one_backward(make_trainer: Make, make_net: Make, make_rows: Make) -> None:
+    """With batch norm in train mode; the gradient is that of the same sum written out."""
+    network = make_net()
+    loader = DataLoader(make_rows(4, 0), batch_size=4)
+    expected = copy.deepcopy(network)
+    images = next(iter(loader))["image"]
+    (expected(images).logits * expected(images.flip(2)).logits).sum().backward()
+    parts = {"criterion": Criterion({"twice": _Twice()}), "teacher": None, "train_data_loader": loader}
+    make_trainer(network=network, max_epochs=1, **parts).run()
+    for one, other in zip(network.parameters(), expected.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, atol=1e-6)
+
+
+def test_no_teacher_where_none_is_needed(make_trainer: Make) -> None:
+    with pytest.raises(ValueError, match="compares with a teacher, but there is none"):
+        make_trainer(teacher=None)
+    trainer = make_trainer(teacher=None, criterion=Criterion({"classification": CrossEntropy()}))
+    trainer.run()
+    assert "teacher" not in trainer.remembered
+
+
+def test_a_teacher_that_no_term_asks_for_does_not_run(make_trainer: Make, make_net: Make) -> None:
+    network = make_net()
+    teacher = Teacher(network)
+    teacher.average.register_forward_hook(lambda *_: pytest.fail("the teacher ran"))
+    make_trainer(network=network, teacher=teacher, criterion=Criterion({"c": CrossEntropy()})).run()
+    assert not torch.equal(teacher.average.last.weight, make_net().last.weight), "it is moved all the same"
+
+
+@pytest.mark.parametrize(
+    ("precision", "message"), [("half", "choose one of fp32, bf16, fp16"), ("fp16", "fp16 needs a GPU: .* bf16")]
+)
+def test_a_precision_that_cannot_be(make_trainer: Make, precision: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_trainer(precision=precision)
+
+
+def test_a_compiled_student_is_kept_under_its_own_names(make_trainer: Make, make_net: Make) -> None:
+    """Constructed only: compiling itself needs a C++ compiler and a minute."""
+    network = make_net()
+    trainer = make_trainer(network=network, compile=True)
+    assert trainer.network is not network
+    assert trainer.student is network
+    assert trainer.remembered["student"] is network

@@ -1,0 +1,117 @@
+"""The sum of named, weighted, ramped terms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from ignite.engine import Engine
+from torch import Tensor, nn
+
+from semimed_monai.losses import ClassConsistency, Criterion, CrossEntropy, SigmoidRamp, Term
+from semimed_monai.vocabulary import Outputs, Step
+
+
+class Constant(Term):
+    """Costs a number, remembers how often it was asked, and learns a factor."""
+
+    def __init__(self, cost: float, weight: float = 1.0, ramp: Callable[[float], float] | None = None) -> None:
+        super().__init__(weight, ramp)
+        self.cost = cost
+        self.scale = nn.Parameter(torch.ones(()))
+        self.register_buffer("asked", torch.zeros(()))
+        self.attached_to: list[object] = []
+
+    def attach(self, engine: Engine) -> None:
+        self.attached_to.append(engine)
+
+    def forward(self, step: Step) -> Tensor:
+        self.asked += 1
+        self.observed = {"asked": self.asked.clone()}
+        return self.scale * self.cost
+
+
+@pytest.fixture
+def step(make_step: Callable[..., Step]) -> Step:
+    return make_step(Outputs(torch.zeros(1, 2)), progress=0.5)
+
+
+def test_the_sum_by_hand(step: Step) -> None:
+    criterion = Criterion({"a": Constant(3.0), "b": Constant(5.0, weight=2.0, ramp=lambda progress: progress / 5)})
+    values = criterion(step)
+    assert {name: value.item() for name, value in values.items()} == pytest.approx(
+        {"loss": 3 + 5 * 2 * 0.1, "a": 3, "b": 5, "a/asked": 1, "b/asked": 1}
+    )
+
+
+def test_the_factor_reaches_the_gradient(step: Step) -> None:
+    term = Constant(5.0, weight=2.0, ramp=SigmoidRamp())
+    Criterion({"b": term})(step)["loss"].backward()
+    assert term.scale.grad is not None
+    assert term.scale.grad.item() == pytest.approx(5 * 2 * math.exp(-5 / 4))
+
+
+def test_a_disabled_term_is_left_out(step: Step) -> None:
+    criterion = Criterion({"a": Constant(3.0), "b": None})
+    assert set(criterion(step)) == {"loss", "a", "a/asked"}
+    assert not criterion.uses_teacher
+    assert Criterion({"a": Constant(3.0), "b": ClassConsistency()}).uses_teacher
+
+
+@pytest.mark.parametrize(("terms", "message"), [({"a": None}, "no term left"), ({"loss": CrossEntropy()}, "'loss'")])
+def test_refused(terms: dict[str, Term | None], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Criterion(terms)
+
+
+def test_what_a_term_remembers_and_learns_is_the_criterions(step: Step) -> None:
+    criterion = Criterion({"a": Constant(3.0)})
+    criterion(step)
+    assert {name: value.item() for name, value in criterion.state_dict().items()} == {
+        "terms.a.asked": 1,
+        "terms.a.scale": 1,
+    }
+    other = Criterion({"a": Constant(3.0)})
+    other.load_state_dict(criterion.state_dict())
+    assert other(step)["a/asked"].item() == 2
+
+
+def test_attach_reaches_every_term() -> None:
+    engine = Engine(lambda _engine, _batch: None)
+    one, other = Constant(1), Constant(2)
+    Criterion({"one": one, "other": other}).attach(engine)
+    assert one.attached_to == other.attached_to == [engine]
+
+
+def test_a_term_without_forward_says_so(step: Step) -> None:
+    with pytest.raises(NotImplementedError, match="Term does not define forward"):
+        Term()(step)
+
+
+@pytest.mark.parametrize(("progress", "expected"), [(0.0, math.exp(-5)), (0.5, math.exp(-1.25)), (1.0, 1.0)])
+def test_the_ramp_by_hand(progress: float, expected: float) -> None:
+    assert SigmoidRamp()(progress) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_ramp_within_the_run() -> None:
+    """Nothing before .2, half-way at .4, whole from .6 on."""
+    ramp = SigmoidRamp(steepness=2.0, start=0.2, end=0.6)
+    assert [ramp(progress) for progress in (0.1, 0.2, 0.4, 0.6, 0.9)] == pytest.approx(
+        [0, math.exp(-2), math.exp(-0.5), 1, 1]
+    )
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.4), st.floats(0.5, 1))
+def test_a_ramp_never_falls(one: float, other: float, start: float, end: float) -> None:
+    ramp = SigmoidRamp(start=start, end=end)
+    assert 0 <= ramp(min(one, other)) <= ramp(max(one, other)) <= 1
+
+
+@pytest.mark.parametrize(("start", "end"), [(-0.1, 1), (0.5, 0.5), (0.6, 0.5)])
+def test_a_ramp_that_runs_backwards_is_refused(start: float, end: float) -> None:
+    with pytest.raises(ValueError, match="start < end"):
+        SigmoidRamp(start=start, end=end)

@@ -1,0 +1,84 @@
+"""network.json, and weights of another network."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from semimed_monai.networks import AttentionClassifier, Teacher, read_card, refuse_other_weights, write_card
+
+
+def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "models" / "network.json"
+    write_card(path, {"arguments": {"width": 16}, "classes": ["normal", "full"]})
+    assert read_card(path, size=256, arguments={}) == {
+        "size": 256,
+        "arguments": {"width": 16},
+        "classes": ["normal", "full"],
+    }
+    assert [file.name for file in path.parent.iterdir()] == ["network.json"], "no temporary file stays"
+
+
+def test_without_a_card_the_values_given_stand(tmp_path: Path) -> None:
+    assert read_card(tmp_path / "network.json", size=256) == {"size": 256}
+
+
+def test_a_card_that_is_no_json_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "network.json"
+    path.write_text('{"size": ')
+    with pytest.raises(ValueError, match=r"network\.json is no JSON .* train again"):
+        read_card(path)
+
+
+def _guarded(width: int = 3) -> nn.Module:
+    network = nn.Sequential(nn.Linear(2, width), nn.BatchNorm1d(width))
+    refuse_other_weights(network)
+    return network
+
+
+def _without(state: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    return {key: value for key, value in state.items() if key != name}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("case", ["other width", "one missing", "one more", "empty"])
+def test_other_weights_are_refused_also_where_the_loader_is_lax(case: str, strict: bool) -> None:
+    network = _guarded()
+    own = network.state_dict()
+    state, differing = {
+        "other width": (_guarded(4).state_dict(), "0.bias"),
+        "one missing": (_without(own, "1.running_var"), "1.running_var"),
+        "one more": ({**own, "2.weight": torch.ones(1)}, "2.weight"),
+        "empty": ({}, "0.bias"),
+    }[case]
+    with pytest.raises(RuntimeError, match=f"weights of another network.*{differing} first.*network.json"):
+        network.load_state_dict(state, strict=strict)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_its_own_weights_load_and_so_do_a_copys(strict: bool) -> None:
+    network, other = _guarded(), _guarded()
+    network.load_state_dict(other.state_dict(), strict=strict)
+    assert torch.equal(network[0].weight, other[0].weight)  # type: ignore[index]
+    copied = copy.deepcopy(network)
+    copied.load_state_dict(other.state_dict(), strict=strict)
+    with pytest.raises(RuntimeError, match="weights of another network"):
+        copied.load_state_dict({}, strict=strict)
+
+
+def test_inside_another_module_only_its_own_part_is_compared() -> None:
+    whole, other = nn.ModuleList([_guarded(), nn.Linear(1, 1)]), nn.ModuleList([_guarded(4), nn.Linear(1, 1)])
+    whole.load_state_dict(whole.state_dict())
+    with pytest.raises(RuntimeError, match="6 of 7 tensors differ"):
+        whole.load_state_dict(other.state_dict(), strict=False)
+
+
+def test_the_classifier_and_its_teacher_refuse() -> None:
+    small, wide = (AttentionClassifier(layers=(1, 1, 1, 1), width=width) for width in (16, 32))
+    for into, of in ((small, wide), (Teacher(small), Teacher(wide))):
+        with pytest.raises(RuntimeError, match="weights of another network"):
+            into.load_state_dict(of.state_dict(), strict=False)

@@ -1,0 +1,247 @@
+"""Views: geometry that can be replayed, and randomness that belongs to a row of the run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from kornia.augmentation import (
+    AugmentationSequential,
+    ColorJiggle,
+    RandomAffine,
+    RandomBrightness,
+    RandomContrast,
+    RandomGaussianBlur,
+    RandomGaussianNoise,
+    RandomHorizontalFlip,
+    RandomTranslate,
+    RandomVerticalFlip,
+)
+from torch import nn
+from torch.nn import functional
+
+from semimed_monai import views as module
+from semimed_monai.views import SharedGeometry, Viewed, Views, WarpedGeometry
+
+
+def _geometry() -> list[nn.Module]:
+    return [RandomHorizontalFlip(p=0.5), RandomAffine(20.0, translate=(0.2, 0.2), p=0.7)]
+
+
+def _intensities() -> list[nn.Module]:
+    return [
+        RandomGaussianNoise(std=0.05, p=0.5),
+        RandomGaussianBlur((3, 3), (0.1, 1.0), p=0.5),
+        ColorJiggle(0.2, 0.2, 0.2, 0.1, p=0.5),
+        AugmentationSequential(RandomBrightness((0.8, 1.2), p=0.5), RandomContrast((0.8, 1.2), p=1.0)),
+        nn.Identity(),
+    ]
+
+
+def _views(seed: int = 0, share_geometry: bool = True) -> Views:
+    return Views(_geometry(), _intensities(), _intensities(), share_geometry, seed)
+
+
+def _batch(rows: int = 4, channels: int = 3, size: int = 8) -> dict[str, Any]:
+    image = torch.rand(rows, channels, size, size, generator=torch.Generator().manual_seed(3))
+    return {"image": image, "mask": (image[:, :1] > 0.5).float(), "id": [f"p{row}" for row in range(rows)]}
+
+
+def _same(one: Viewed, other: Viewed) -> bool:
+    return all(
+        torch.equal(a, b)
+        for a, b in (
+            (one.batch["image"], other.batch["image"]),
+            (one.batch["mask"], other.batch["mask"]),
+            (one.teacher_images, other.teacher_images),
+        )
+    )
+
+
+@contextmanager
+def _process(rank: int, world: int) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.idist, "get_rank", lambda: rank)
+        patch.setattr(module.idist, "get_world_size", lambda: world)
+        yield
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(1, 3), st.integers(2, 4), st.booleans(), st.integers(0, 3), st.integers(1, 50))
+@example(rows=1, world=4, share_geometry=False, seed=0, step=1)
+@example(rows=2, world=2, share_geometry=True, seed=0, step=1)
+def test_a_row_has_its_numbers_on_any_number_of_processes(
+    rows: int, world: int, share_geometry: bool, seed: int, step: int
+) -> None:
+    """1 × 4, 2 × 2 too: parameters with one entry per batch axis are then as long as parameters with one per row."""
+    whole = _batch(rows * world)
+    alone = _views(seed, share_geometry)(whole, step)
+    maps = torch.rand(rows * world, 2, 8, 8)
+    for rank in range(world):
+        mine = slice(rank * rows, (rank + 1) * rows)
+        with _process(rank, world):
+            part = _views(seed, share_geometry)({name: value[mine] for name, value in whole.items()}, step)
+        assert torch.allclose(part.batch["image"], alone.batch["image"][mine], atol=1e-6)
+        assert torch.equal(part.batch["mask"], alone.batch["mask"][mine])
+        assert torch.allclose(part.teacher_images, alone.teacher_images[mine], atol=1e-6)
+        assert torch.allclose(part.geometry.carry(maps[mine])[0], alone.geometry.carry(maps)[0][mine], atol=1e-6)
+
+
+def test_the_same_seed_and_step_give_the_same_views_whatever_was_drawn_before() -> None:
+    views = _views()
+    first = views(_batch(), 5)
+    views(_batch(), 6)
+    torch.manual_seed(99)
+    torch.rand(17)
+    assert _same(first, views(_batch(), 5))
+    assert _same(first, _views()(_batch(), 5))
+    assert not _same(first, views(_batch(), 6))
+    assert not _same(first, _views(seed=1)(_batch(), 5))
+
+
+def test_no_random_state_is_disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor a GPU's: torch.manual_seed would seed it, and fork_rng(devices=[]) would not put it back."""
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
+    viewed = _views(share_geometry=False)(_batch(), 1)
+    viewed.geometry.carry(torch.rand(4, 1, 8, 8, generator=torch.Generator()))
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert np.array_equal(np.random.get_state()[1], states[2])
+    assert seeded == []
+
+
+def test_both_views_share_the_frame_and_differ_in_intensity() -> None:
+    batch = _batch()
+    moved = Views(_geometry())(batch, 1)
+    assert torch.equal(moved.teacher_images, moved.batch["image"])
+    assert not torch.equal(moved.batch["image"], batch["image"])
+    noise = [RandomGaussianNoise(std=0.1, p=1.0)]
+    viewed = Views(_geometry(), noise, [RandomGaussianNoise(std=0.1, p=1.0)])(batch, 1)
+    student, teacher = viewed.batch["image"] - moved.batch["image"], viewed.teacher_images - moved.batch["image"]
+    assert student.abs().mean() > 0.02
+    assert teacher.abs().mean() > 0.02
+    assert (student - teacher).abs().mean() > 0.02
+    assert torch.equal(viewed.batch["mask"], moved.batch["mask"])
+
+
+def test_nothing_asked_nothing_done() -> None:
+    batch = _batch()
+    viewed = Views()(batch, 1)
+    assert torch.equal(viewed.batch["image"], batch["image"])
+    assert torch.equal(viewed.teacher_images, batch["image"])
+    assert torch.equal(viewed.batch["mask"], batch["mask"])
+
+
+def test_the_batch_given_is_left_alone_and_its_other_columns_stay() -> None:
+    batch = _batch()
+    before = {name: value.clone() for name, value in batch.items() if name != "id"}
+    viewed = _views()(batch, 1)
+    assert viewed.batch["id"] == batch["id"]
+    assert all(torch.equal(batch[name], value) for name, value in before.items())
+
+
+def test_intensities_stay_in_the_unit_range() -> None:
+    noise = RandomGaussianNoise(std=3.0, p=1.0)
+    viewed = Views(student=[noise], teacher=[noise])(_batch(), 1)
+    for images in (viewed.batch["image"], viewed.teacher_images):
+        assert images.min() >= 0
+        assert images.max() <= 1
+
+
+@pytest.mark.parametrize("step", range(1, 6))
+def test_the_mask_goes_with_the_image(step: int) -> None:
+    """An image that is its own mask: pixels at least half covered by the warped image belong to the warped mask."""
+    mask = torch.zeros(4, 1, 16, 16)
+    mask[:, :, 4:10, 3:12] = 1
+    viewed = Views(_geometry())({"image": mask, "mask": mask}, step)
+    moved, image = viewed.batch["mask"], viewed.batch["image"]
+    assert set(moved.unique().tolist()) <= {0.0, 1.0}
+    assert (moved[image > 0.999] == 1).all()
+    assert (moved[image < 0.001] == 0).all()
+
+
+def _unmoved(*geometry: nn.Module) -> Views:
+    return Views(geometry, share_geometry=False)
+
+
+@pytest.mark.parametrize("step", range(1, 6))
+def test_a_map_is_carried_as_the_image_was_warped(step: int) -> None:
+    batch = _batch(rows=5)
+    viewed = _unmoved(*_geometry())(batch, step)
+    assert torch.equal(viewed.teacher_images, batch["image"]), "the teacher sees the image unmoved"
+    carried, in_view = viewed.geometry.carry(batch["image"][:, :2])
+    assert torch.allclose(carried, viewed.batch["image"][:, :2], atol=1e-6)
+    assert in_view is not None
+    assert in_view.shape == (5, 1, 8, 8)
+    assert (carried.amax(1, keepdim=True)[in_view == 0] < 0.7).all(), "out of view at most the border's other half"
+
+
+def test_a_translation_by_hand() -> None:
+    """A quarter of eight columns: two come in from outside."""
+    batch = _batch()
+    viewed = _unmoved(RandomTranslate(translate_x=(0.25, 0.25), p=1.0))(batch, 1)
+    expected = functional.pad(batch["image"], (2, 0))[..., :8]
+    assert torch.allclose(viewed.batch["image"], expected, atol=1e-5)
+    carried, in_view = viewed.geometry.carry(batch["image"])
+    assert torch.allclose(carried, expected, atol=1e-5)
+    assert in_view is not None
+    assert in_view[0, 0, 0].tolist() == [0, 0, 1, 1, 1, 1, 1, 1]
+
+
+def test_a_flip_loses_nothing_and_twice_is_none() -> None:
+    maps = torch.rand(4, 3, 8, 8)
+    viewed = _unmoved(RandomHorizontalFlip(p=1.0), RandomVerticalFlip(p=1.0))(_batch(), 1)
+    carried, in_view = viewed.geometry.carry(maps)
+    assert torch.equal(carried, maps.flip(2, 3))
+    assert torch.equal(viewed.geometry.carry(carried)[0], maps)
+    assert in_view is not None
+    assert (in_view == 1).all()
+
+
+def test_a_small_map_is_moved_by_the_images_pixels() -> None:
+    """4 × 4 in an image of 8 × 8: a quarter of the image is two of its columns, not two of the map's."""
+    small = torch.rand(4, 2, 4, 4)
+    viewed = _unmoved(RandomTranslate(translate_x=(0.25, 0.25), p=1.0))(_batch(), 1)
+    carried, in_view = viewed.geometry.carry(small)
+    large = functional.interpolate(small, size=(8, 8), mode="bilinear")
+    assert torch.allclose(carried, functional.pad(large, (2, 0))[..., :8], atol=1e-5)
+    assert in_view is not None
+    assert in_view.shape == (4, 1, 8, 8)
+
+
+def test_a_geometry_is_that_of_its_own_batch() -> None:
+    """A later batch must not change what an earlier one's geometry carries."""
+    views = _unmoved(RandomAffine(40.0, p=1.0))
+    batch, maps = _batch(), torch.rand(4, 1, 8, 8)
+    first = views(batch, 1)
+    before = first.geometry.carry(maps)[0]
+    second = views(batch, 2)
+    assert torch.equal(first.geometry.carry(maps)[0], before)
+    assert not torch.allclose(second.geometry.carry(maps)[0], before)
+
+
+def test_a_shared_frame_carries_a_map_as_it_is() -> None:
+    maps = torch.rand(2, 1, 3, 3)
+    carried, in_view = SharedGeometry().carry(maps)
+    assert carried is maps
+    assert in_view is None
+    assert isinstance(_views()(_batch(), 1).geometry, SharedGeometry)
+    assert isinstance(_views(share_geometry=False)(_batch(), 1).geometry, WarpedGeometry)
+    assert isinstance(Views(share_geometry=False)(_batch(), 1).geometry, SharedGeometry), "nothing was moved"
+
+
+def test_views_have_no_graph() -> None:
+    batch = _batch()
+    batch["image"].requires_grad_()
+    viewed = _views()(batch, 1)
+    assert not viewed.batch["image"].requires_grad
+    assert not viewed.teacher_images.requires_grad
