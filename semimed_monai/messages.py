@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
-_OURS = str(Path(__file__).parent)
+_OURS = str(Path(__file__).parent) + os.sep
 
 
 def show_plainly() -> None:
@@ -40,5 +40,7 @@ def cause_of(error: BaseException) -> BaseException:
 
 
 def _raised_by_us(error: BaseException) -> bool:
+    """Whether it is about what the user gave: of the kinds that this library raises on purpose, and raised in it."""
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and frames[-1].filename.startswith(_OURS)
+    meant = isinstance(error, (ValueError, RuntimeError, OSError))
+    return meant and bool(frames) and frames[-1].filename.startswith(_OURS)

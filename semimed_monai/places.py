@@ -1,4 +1,4 @@
-"""Where things lie: the bundle whose config is being read, the folder for what can be made again, files written whole."""
+"""Where things lie: the bundle whose config is being read, the folder for what can be made again, whole files."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def cache_folder() -> Path:
 
 @contextmanager
 def whole(path: str | Path) -> Iterator[Path]:
-    """A temporary name in the file's own folder, renamed to it at the end: a reader finds the old file or the new one, and
-    after an error nothing is left behind.
+    """A temporary name in the file's own folder, renamed to it at the end: a reader finds the old file or the new one,
+    and after an error nothing is left behind.
 
     >>> with whole("/tmp/example.txt") as file:
     ...     _ = file.write_text("all of it")
@@ -48,19 +48,21 @@ def write_table(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def bundle_root() -> str:
     """The folder of the bundle whose config is being evaluated: the default of every bundle's `bundle_root`.
 
-    MONAI's ConfigParser forgets which file it read, so this looks up the call stack for who gave it one: a workflow (`run`
-    and everything built on ConfigWorkflow) or the `config_file` of `verify_net_in_out` and its like.
+    MONAI's ConfigParser forgets which file it read, so this looks up the call stack for who gave it one: a workflow
+    (`run` and everything built on ConfigWorkflow) or the `config_file` of `verify_net_in_out` and its like.
 
     Raises:
         FileNotFoundError: nobody up the stack has a config file of a bundle.
     """
-    for given in _config_files(sys._getframe(1)):
+    for given in _config_files(sys._getframe(1)):  # noqa: SLF001 - Python's way up the stack
         folder = Path(given).resolve().parent
         if folder.name != "configs":  # an overlay in experiments/
             folder = folder.parent / "configs"
         if (folder / "metadata.json").is_file():
             return str(folder.parent)
-    raise FileNotFoundError("cannot tell where the bundle lies: give it as --bundle_root FOLDER, the one that holds configs/")
+    raise FileNotFoundError(
+        "cannot tell where the bundle lies: give it as --bundle_root FOLDER, the one that holds configs/"
+    )
 
 
 def _config_files(frame: FrameType | None) -> Iterator[str]:

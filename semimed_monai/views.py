@@ -1,7 +1,8 @@
 """Views: random augmentation of a whole batch, on its device, whose geometry can be replayed on any map.
 
-kornia augments batches; what it lacks, and what stands here, is randomness that belongs to a row of the run: the numbers
-of (seed, step, row of the global batch) are the same on one process or eight, on a CPU or a GPU, and after a resume.
+kornia augments batches; what it lacks, and what stands here, is randomness that belongs to a row of the run: the
+numbers of (seed, step, row of the global batch) are the same on one process or eight, on a CPU or a GPU, and after a
+resume.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class SharedGeometry:
 
 
 class WarpedGeometry:
-    """The teacher saw the image as it is, the student a warped one: the student's warp is replayed on the teacher's maps.
+    """The teacher saw the image as it is, the student a warped one: the student's warp is replayed on the teacher's
+    maps.
 
     Args:
         warp: the student's geometric augmentation.
@@ -87,9 +89,9 @@ class Views(nn.Module):
 
     def __init__(
         self,
-        geometry: Sequence[nn.Module] = (),
-        student: Sequence[nn.Module] = (),
-        teacher: Sequence[nn.Module] = (),
+        geometry: Sequence[Any] = (),
+        student: Sequence[Any] = (),
+        teacher: Sequence[Any] = (),
         share_geometry: bool = True,
         seed: int = 0,
     ) -> None:

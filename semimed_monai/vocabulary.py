@@ -35,7 +35,7 @@ class Geometry(Protocol):
     """How a batch's student view lies relative to its teacher view."""
 
     def carry(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Bring B×C×h×w maps from the teacher's frame to the student's; second: the pixels that were in view, or None for all."""
+        """B×C×h×w maps of the teacher's frame in the student's; and the pixels that were in view, None for all."""
         ...
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from monai.bundle import ConfigWorkflow, run, verify_net_in_out
+from monai.bundle.scripts import run, verify_net_in_out
+from monai.bundle.workflows import ConfigWorkflow
 
 from semimed_monai.places import bundle_root, cache_folder, chosen_profile
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from semimed_monai.engines.evaluator import SectionEvaluator, read_grading, read_segmentation
 from semimed_monai.engines.processes import is_not_first, join_processes, local_device, on_device
-from semimed_monai.engines.trainer import NonFiniteLoss, OptimiserEvents, SemiSupervisedTrainer
+from semimed_monai.engines.trainer import NonFiniteLossError, OptimiserEvents, SemiSupervisedTrainer
 
 __all__ = [
-    "NonFiniteLoss",
+    "NonFiniteLossError",
     "OptimiserEvents",
     "SectionEvaluator",
     "SemiSupervisedTrainer",

@@ -18,7 +18,9 @@ from semimed_monai.vocabulary import Outputs, class_map, required
 
 
 def read_grading(outputs: Outputs) -> dict[str, Tensor]:
-    """A classifier's answer: `probabilities` (B×C) and, where it has maps, the `map` of the predicted class (B×1×H×W)."""
+    """A classifier's answer: `probabilities` (B×C) and, where it has maps, the `map` of the predicted class
+    (B×1×H×W).
+    """
     probabilities = torch.softmax(required(outputs.logits, outputs, "logits"), dim=1)
     answer = {"probabilities": probabilities}
     if outputs.maps is not None:
@@ -34,8 +36,8 @@ def read_segmentation(outputs: Outputs) -> dict[str, Tensor]:
 class SectionEvaluator(SupervisedEvaluator):
     """Runs a network over batches; its output is the batch with what `read` makes of the network's outputs.
 
-    MONAI's SupervisedEvaluator hands on image, label and prediction only, and autocasts on CUDA only: metrics here need the
-    mask, the group and the id of every row too.
+    MONAI's SupervisedEvaluator hands on image, label and prediction only, and autocasts on CUDA only: metrics here
+    need the mask, the group and the id of every row too.
 
     Args:
         device: where to run.
@@ -76,7 +78,7 @@ class SectionEvaluator(SupervisedEvaluator):
         self.precision = checked(precision, torch.device(device))
         self.channels_last = channels_last
 
-    def _iteration(self, engine: Engine, batchdata: Mapping[str, Any]) -> dict[str, Any]:
+    def _iteration(self, _: Engine, batchdata: Mapping[str, Any]) -> dict[str, Any]:
         batch = to_device(batchdata, self.state.device)
         with self.mode(self.network), autocast(self.state.device, self.precision):
             outputs = self.inferer(formatted(batch["image"], self.channels_last), self.network)

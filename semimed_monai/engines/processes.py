@@ -16,15 +16,21 @@ def join_processes() -> None:
         RuntimeError: this process was not started by torchrun.
     """
     if "WORLD_SIZE" not in os.environ:
-        raise RuntimeError("multi_gpu_train.json needs several processes: start it with torchrun --nproc_per_node N -m …")
+        raise RuntimeError(
+            "multi_gpu_train.json needs several processes: start it with torchrun --nproc_per_node N -m …"
+        )
     if torch.cuda.is_available():
         torch.cuda.set_device(local_device())
     torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 
 def local_device() -> torch.device:
-    """This process's own GPU, or the CPU."""
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
+    """The GPU of this process, or the CPU."""
+    return (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )
 
 
 def is_not_first() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -24,7 +25,8 @@ from semimed_monai.vocabulary import Outputs, Step
 
 class OptimiserEvents(EventEnum):
     """`STEPPED` fires after every step that the optimiser really took: not while gradient accumulates, and not when the
-    fp16 scaler skipped it. `engine.state.optimiser_step` counts them."""
+    fp16 scaler skipped it. `engine.state.optimiser_step` counts them.
+    """
 
     STEPPED = "optimiser_stepped"
 
@@ -41,22 +43,22 @@ class Stateful(Protocol):
         ...
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLossError(RuntimeError):
     """The loss became NaN or infinite; the message says where, which term, and with which files."""
 
 
 class SemiSupervisedTrainer(SupervisedTrainer):
     """One step: L = criterion(student(view_s), teacher(view_t)); the student learns, handlers move the teacher.
 
-    What MONAI's SupervisedTrainer lacks and this adds: views on the device, a teacher, a criterion that sees both sides and
-    the progress τ/τmax, autocast on CPU, channels-last, gradient clipping, an event per optimiser step and a stop on a
-    non-finite loss. `bundles/dcmt/configs/train.json` is the example.
+    What MONAI's SupervisedTrainer lacks and this adds: views on the device, a teacher, a criterion that sees both
+    sides and the progress τ/τmax, autocast on CPU, channels-last, gradient clipping, an event per optimiser step and a
+    stop on a non-finite loss. `bundles/dcmt/configs/train.json` is the example.
 
     Args:
         device: where to run.
         max_epochs: epochs of the run.
-        train_data_loader: batches with `image`, `label`, `mask`, `has_mask` and `id`. If its batch sampler has `set_epoch`
-            it is told the epoch (from 0).
+        train_data_loader: batches with `image`, `label`, `mask`, `has_mask` and `id`. If its batch sampler has
+            `set_epoch` it is told the epoch (from 0).
         network: the student, possibly wrapped by DistributedDataParallel.
         optimizer: its optimiser. Parameters of the criterion join it as a group of their own.
         criterion: the terms.
@@ -67,13 +69,13 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         clip_norm: largest gradient norm, or None.
         accumulation_steps: batches per optimiser step.
         compile: whether to torch.compile the student.
-        frozen_norm: whether the student's batch normalisation uses its running averages and leaves them as they are: for fine
-            tuning with few rows, or several processes on CPUs.
+        frozen_norm: whether the student's batch normalisation uses its running averages and leaves them as they are:
+            for fine tuning with few rows, or several processes on CPUs.
         inferer, train_handlers, non_blocking: as in MONAI.
 
     Raises:
         ValueError: an unknown precision, fp16 without a GPU, or a term that needs a teacher where there is none.
-        NonFiniteLoss: during the run.
+        NonFiniteLossError: during the run.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         channels_last: bool = False,
         clip_norm: float | None = None,
         accumulation_steps: int = 1,
-        compile: bool = False,
+        compile: bool = False,  # noqa: A002 - MONAI's name
         frozen_norm: bool = False,
         inferer: Inferer | None = None,
         train_handlers: Sequence[Any] | None = None,
@@ -106,7 +108,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.channels_last = channels_last
         self.clip_norm = clip_norm
         self._frozen = [module for module in network.modules() if isinstance(module, _BatchNorm)] if frozen_norm else []
-        self._batch_sampler = getattr(train_data_loader, "batch_sampler", None)
+        self._batch_sampler: Any = getattr(train_data_loader, "batch_sampler", None)
         if channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if teacher is not None:
@@ -130,7 +132,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             compile=compile,
             accumulation_steps=accumulation_steps,
         )
-        self.scaler = torch.amp.GradScaler(device.type) if precision == "fp16" else None
+        self.scaler: Any = torch.amp.GradScaler(device.type) if precision == "fp16" else None
         self.state.optimiser_step = 0
         self.remembered: dict[str, Stateful] = {"student": self.student, "optimiser": optimizer, "criterion": criterion}
         if teacher is not None:
@@ -156,7 +158,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
     @property
     def optimiser_steps(self) -> int:
         """τmax: the optimiser steps of the whole run."""
-        return self.state.max_epochs * -(-self.state.epoch_length // self.accumulation_steps)
+        return int(self.state.max_epochs * math.ceil(self.state.epoch_length / self.accumulation_steps))
 
     def _raise(self, error: BaseException) -> None:
         raise error
@@ -167,11 +169,19 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             self._batch_sampler.set_epoch(self.state.epoch - 1)
 
     def _average_epoch(self) -> None:
-        """The epoch's mean of every value goes to `state.metrics`, where MONAI's loggers find it."""
-        for name, total in self._sums.items():
-            self.state.metrics[f"train_{name}"] = total.item() / self.state.epoch_length
+        """The epoch's mean of every value, over all processes, goes to `state.metrics`, where MONAI's loggers find
+        it.
+        """
+        totals = torch.stack([total.float() for total in self._sums.values()])
+        if idist.get_world_size() > 1:
+            torch.distributed.all_reduce(totals)
+        means = totals / (self.state.epoch_length * idist.get_world_size())
+        self.state.metrics.update(
+            {f"train_{name}": mean for name, mean in zip(self._sums, means.tolist(), strict=True)}
+        )
 
-    def _iteration(self, engine: Engine, batchdata: Mapping[str, Any]) -> dict[str, Any]:
+    def _iteration(self, _: Engine, batchdata: Mapping[str, Any]) -> list[dict[str, Tensor]]:  # type: ignore[override]
+        """One batch. The output is a list of one dict, as MONAI's loggers expect of an engine that decollates."""
         position = (self.state.iteration - 1) % self.state.epoch_length
         first = position % self.accumulation_steps == 0
         last = (position + 1) % self.accumulation_steps == 0 or position + 1 == self.state.epoch_length
@@ -188,16 +198,18 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         if last and self._step():
             self.state.optimiser_step += 1
             self.fire_event(OptimiserEvents.STEPPED)
-        self.state.output = {name: value.detach() for name, value in losses.items()}
-        for name, value in self.state.output.items():
+        values = {name: value.detach() for name, value in losses.items()}
+        for name, value in values.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self.state.output = [values]
         self.fire_event(IterationEvents.MODEL_COMPLETED)
-        return self.state.output  # type: ignore[no-any-return]
+        return [values]
 
     def _compare(self, viewed: Viewed) -> Step:
         """Student and teacher on their views. Autocast covers the networks only."""
         with autocast(self.state.device, self.precision):
-            teacher = self.teacher(formatted(viewed.teacher_images, self.channels_last)) if self.criterion.uses_teacher else None  # type: ignore[misc]
+            seen = formatted(viewed.teacher_images, self.channels_last)
+            teacher = self.teacher(seen) if self.teacher is not None and self.criterion.uses_teacher else None
             student = self._run_student(viewed.batch["image"])
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
         return Step(
@@ -218,7 +230,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             return
         terms = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
         files = "\n  ".join(map(str, batch.get("id", ())))
-        raise NonFiniteLoss(
+        raise NonFiniteLossError(
             f"the loss is not finite in epoch {self.state.epoch}, batch {self.state.iteration} of the run: {terms}.\n"
             f"Lower the learning rate, set clip_norm, or look at the files of this batch:\n  {files}"
         )

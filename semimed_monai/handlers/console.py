@@ -14,7 +14,8 @@ logger = logging.getLogger("semimed")
 
 
 class Console:
-    """One progress bar over all batches of the run; after each epoch a line with the mean of every term and validation's metrics.
+    """One progress bar over all batches of the run; after each epoch a line with the mean of every term and
+    validation's metrics.
 
     tqdm's bar stands on ignite's ProgressBar too, but that one starts anew each epoch and so knows no ETA of the run.
 
@@ -58,7 +59,7 @@ class Console:
         with tqdm.external_write_mode(file=sys.stdout):
             logger.info("epoch %d/%d: %s", engine.state.epoch, engine.state.max_epochs, parts)
 
-    def _close(self, engine: Any, error: BaseException | None = None) -> None:
+    def _close(self, *_: Any) -> None:
         if self._bar is not None:
             self._bar.close()
 

@@ -16,11 +16,11 @@ from semimed_monai.networks.teacher import Teacher
 class EMATeacher:
     r"""θ' ← α_n θ' + (1 − α_n) θ after the n-th optimiser step, α_n = min(1 − 1/(n+1), α).
 
-    While α_n < α the teacher is the plain average of all the student's weights so far. The teacher starts as the student
-    is at STARTED, after pretrained weights were loaded, unless the run resumes. Every parameter and every floating
-    buffer is averaged, in one fused update; counters are copied. With several processes, the student's buffers (batch
-    normalisation's averages, which differ by process) are first averaged over the processes, so that student and
-    teacher are the same on all of them.
+    While α_n < α the teacher is the plain average of all the student's weights so far. The teacher starts as the
+    student is at STARTED, after pretrained weights were loaded, unless the run resumes. Every parameter and every
+    floating buffer is averaged, in one fused update; counters are copied. With several processes, the student's
+    buffers (batch normalisation's averages, which differ by process) are first averaged over the processes, so that
+    student and teacher are the same on all of them.
 
     >>> student = nn.Linear(1, 1)
     >>> handler = EMATeacher(Teacher(student), student, decay=0.99)
@@ -43,26 +43,30 @@ class EMATeacher:
         if not 0 <= decay < 1:
             raise ValueError(f"the teacher's decay is {decay}; it must be at least 0 and below 1")
         self.decay = decay
-        self._active = teacher is not None and teacher.kind == "ema"
-        if teacher is None or not self._active:
-            return
-        followers = dict(teacher.average.named_parameters())
-        pairs = [(followers[name], parameter) for name, parameter in student.named_parameters()]
-        buffers = list(zip(teacher.average.buffers(), student.buffers(), strict=True))
-        floating = [pair for pair in buffers if pair[1].is_floating_point()]
-        self._averaged = pairs + (floating if average_buffers else [])
-        self._copied = [pair for pair in buffers if not (average_buffers and pair[1].is_floating_point())]
-        self._student_buffers = [pair[1] for pair in floating]
+        self.average_buffers = average_buffers
+        self._student = student
+        self._teacher = teacher if teacher is not None and teacher.kind == "ema" else None
 
     def attach(self, engine: Any) -> None:
         """To a `SemiSupervisedTrainer`: copy at STARTED, move at every optimiser step."""
-        if self._active:
+        if self._teacher is not None:
+            self._bind(self._teacher.average)
             engine.add_event_handler(Events.STARTED, self._copy)
             engine.add_event_handler(OptimiserEvents.STEPPED, self._move)
 
     def decay_at(self, optimiser_step: int) -> float:
         """α_n, n counted from 1."""
         return min(1.0 - 1.0 / (optimiser_step + 1), self.decay)
+
+    def _bind(self, average: nn.Module) -> None:
+        """Pair teacher's and student's tensors: here, as the trainer may have changed their memory format before."""
+        followers = dict(average.named_parameters())
+        pairs = [(followers[name], parameter) for name, parameter in self._student.named_parameters()]
+        buffers = list(zip(average.buffers(), self._student.buffers(), strict=True))
+        floating = [pair for pair in buffers if pair[1].is_floating_point()]
+        self._averaged = pairs + (floating if self.average_buffers else [])
+        self._copied = [pair for pair in buffers if not (self.average_buffers and pair[1].is_floating_point())]
+        self._student_buffers = [pair[1] for pair in floating]
 
     def _copy(self, engine: Any) -> None:
         if engine.state.optimiser_step == 0:

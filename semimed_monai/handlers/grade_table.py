@@ -40,7 +40,10 @@ class GradeTable:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
 
     def _collect(self, engine: Engine) -> None:
-        batch, output = cast(list[Mapping[str, Any]], engine.state.batch), cast(list[Mapping[str, Any]], engine.state.output)
+        batch, output = (
+            cast(list[Mapping[str, Any]], engine.state.batch),
+            cast(list[Mapping[str, Any]], engine.state.output),
+        )
         for row, found in zip(batch, output, strict=True):
             if not row["problem"]:
                 self.add(row["source"], int(row["slice"]), found[self.key][1:, 0, 0])

@@ -62,6 +62,7 @@ class KeepBest:
         self._trainer = engine
         engine.remembered["best"] = self
         self.validator.add_event_handler(Events.COMPLETED, self._compare)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._stop_if_done)
 
     def state_dict(self) -> dict[str, float]:
         """The best so far and how long ago."""
@@ -84,6 +85,10 @@ class KeepBest:
                 self._write()
             return
         self._validations_since += 1
+        self._stop_if_done()
+
+    def _stop_if_done(self) -> None:
+        """Also at an epoch's start: a run that had ended so does not train on when it is resumed."""
         if self.patience is not None and self._validations_since >= self.patience:
             logger.info("no better %s in %d validations: the run ends", self.metric, self._validations_since)
             self._trainer.terminate()

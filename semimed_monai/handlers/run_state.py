@@ -113,8 +113,8 @@ class RunState:
         missing = set(self._objects(engine)) ^ set(content["objects"])
         if missing:
             raise RunStateError(
-                f"{self.path} was written by a run with other parts: {', '.join(sorted(missing))} stands on one side only; "
-                "resume with the settings of that run"
+                f"{self.path} was written by a run with other parts: {', '.join(sorted(missing))} stands on one side "
+                "only; resume with the settings of that run"
             )
         if content["epoch_length"] != engine.state.epoch_length:
             raise RunStateError(
@@ -133,7 +133,7 @@ class RunState:
 
 def _random_states() -> dict[str, Any]:
     """Python's, numpy's and torch's generators as tensors and plain values, which a weights-only load admits."""
-    name, keys, *rest = np.random.get_state(legacy=True)
+    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002 - whatever draws from numpy's own generator
     states: dict[str, Any] = {
         "python": random.getstate(),
         "numpy": (str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), *(float(value) for value in rest)),
@@ -147,7 +147,8 @@ def _random_states() -> dict[str, Any]:
 def _set_random_states(states: Mapping[str, Any]) -> None:
     random.setstate(states["python"])
     name, keys, position, has_gauss, cached = states["numpy"]
-    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), int(position), int(has_gauss), cached))
+    keys = keys.cpu().numpy().astype(np.uint32)
+    np.random.set_state((name, keys, int(position), int(has_gauss), cached))  # noqa: NPY002 - as above
     torch.set_rng_state(states["torch"].cpu())
     if "cuda" in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"].cpu())

@@ -22,8 +22,9 @@ def relative_square_difference(one: Tensor, other: Tensor) -> Tensor:
 class AttentionLoss(Term):
     """L_a (Eq. 2): λa·Σ(f−S)²/(Σf+ΣS) + λr·(1 − Σ(f·S)/Σf), f the map of the true class, S the mask.
 
-    Each image first, then the mean over the labelled rows that have a mask; zero, with a graph, when none has. A map whose
-    class activation is negative everywhere is empty; how many of the counted rows have one is logged as `empty_maps`.
+    Each image first, then the mean over the labelled rows that have a mask; zero, with a graph, when none has. A map
+    whose class activation is negative everywhere is empty; how many of the counted rows have one is logged as
+    `empty_maps`.
 
     >>> AttentionLoss(lambda_a=0.5, lambda_r=0.001).lambda_a
     0.5
@@ -49,18 +50,19 @@ class AttentionLoss(Term):
         maps = required(step.student.maps, self, "maps")
         counted = step.labelled & step.batch["has_mask"]
         attention = class_map(maps, step.batch["label"].clamp(min=0))
-        mask = step.batch["mask"]
+        mask: Tensor = step.batch["mask"]
         self.observed = {"empty_maps": ((attention.detach().amax((1, 2, 3)) < 0.5) & counted).sum().float()}
         inside = (attention * mask).sum((1, 2, 3)) / attention.sum((1, 2, 3)).clamp(min=_SMALLEST)
         each = self.lambda_a * relative_square_difference(attention, mask) + self.lambda_r * (1 - inside)
-        return (each * counted).sum() / counted.sum().clamp(min=1)
+        mean: Tensor = (each * counted).sum() / counted.sum().clamp(min=1)
+        return mean
 
 
 class AttentionConsistency(Term):
     """L_ac (Eq. 4): Σ(f_s−f_t)²/(Σf_s+Σf_t), the mean over all rows.
 
-    Both maps are of one class: the true one on labelled rows, the teacher's argmax on unlabelled ones. The teacher's map is
-    carried into the student's frame, and pixels that were out of its view count on neither side.
+    Both maps are of one class: the true one on labelled rows, the teacher's argmax on unlabelled ones. The teacher's
+    map is carried into the student's frame, and pixels that were out of its view count on neither side.
 
     >>> AttentionConsistency().uses_teacher
     True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 from ignite.engine import Engine
@@ -44,9 +45,9 @@ class SigmoidRamp:
 class Term(nn.Module):
     """One summand of the criterion: `forward(step)` gives its unweighted scalar.
 
-    What a term must remember is a buffer; what it learns is a parameter (it joins the optimiser); a term that follows the
-    run's events overrides `attach`. A term that compares with the teacher sets `uses_teacher`. What it wants logged besides
-    its value it puts into `observed`.
+    What a term must remember is a buffer; what it learns is a parameter (it joins the optimiser); a term that follows
+    the run's events overrides `attach`. A term that compares with the teacher sets `uses_teacher`. What it wants
+    logged besides its value it puts into `observed`.
 
     Args:
         weight: its factor in the sum.
@@ -100,16 +101,19 @@ class Criterion(nn.Module):
     @property
     def uses_teacher(self) -> bool:
         """Whether any term compares with the teacher (if not, the trainer does not run it)."""
-        return any(bool(term.uses_teacher) for term in self.terms.values())
+        return any(term.uses_teacher for _, term in self._named())
 
     def attach(self, engine: Engine) -> None:
         """Let every term follow the run's events."""
-        for term in self.terms.values():
-            term.attach(engine)  # type: ignore[operator]
+        for _, term in self._named():
+            term.attach(engine)
+
+    def _named(self) -> list[tuple[str, Term]]:
+        return cast(list[tuple[str, Term]], list(self.terms.items()))
 
     def forward(self, step: Step) -> dict[str, Tensor]:
         """The sum under `loss`, each term, unweighted, under its name, and what terms observed under `name/what`."""
-        values = {name: term(step) for name, term in self.terms.items()}
-        total = torch.stack([values[name] * term.factor(step.progress) for name, term in self.terms.items()]).sum()  # type: ignore[operator]
-        observed = {f"{name}/{what}": value for name, term in self.terms.items() for what, value in term.observed.items()}  # type: ignore[operator,union-attr]
+        values = {name: term(step) for name, term in self._named()}
+        total = torch.stack([values[name] * term.factor(step.progress) for name, term in self._named()]).sum()
+        observed = {f"{name}/{what}": value for name, term in self._named() for what, value in term.observed.items()}
         return {"loss": total, **values, **observed}

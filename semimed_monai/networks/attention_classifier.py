@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from monai.networks.nets import SENet
@@ -11,6 +12,9 @@ from torch.nn import functional
 
 from semimed_monai.networks.card import refuse_other_weights
 from semimed_monai.vocabulary import Outputs
+
+LAST_STAGE = 512
+"""The planes by which MONAI's SENet asks for its fourth stage."""
 
 
 class AttentionClassifier(SENet):
@@ -21,10 +25,11 @@ class AttentionClassifier(SENet):
         A_c = relu(Σ_k W_ck · F_k),    upsampled to the image and min-max scaled per image to [0, 1],
         f_c = σ(ω · (A_c − σ0)).
 
-    Under a global-average-pooling head A_c is Grad-CAM up to a positive factor (which min-max removes), without a second
-    backward pass, and gradient reaches both F and W. An activation that is negative everywhere gives a map of (almost) zeros.
-    MONAI's SENet is the base; it fixes its widths and the last stage's stride, so `_make_layer` sets both: the last
-    map is 1/16 of the image (16² for 256²). `width` 64 and `layers` (3, 4, 6, 3) are SE-ResNeXt50 itself.
+    Under a global-average-pooling head A_c is Grad-CAM up to a positive factor (which min-max removes), without a
+    second backward pass, and gradient reaches both F and W. An activation that is negative everywhere gives a map of
+    (almost) zeros. MONAI's SENet is the base; it fixes its widths and the last stage's stride, so `_make_layer` sets
+    both: the last map is 1/16 of the image (16² for 256²). `width` 64 and `layers` (3, 4, 6, 3) are SE-ResNeXt50
+        itself.
 
     >>> network = AttentionClassifier(in_channels=1, classes=3, layers=(1, 1, 1, 1), width=16)
     >>> outputs = network(torch.rand(2, 1, 64, 64))
@@ -85,10 +90,10 @@ class AttentionClassifier(SENet):
         }
         refuse_other_weights(self)
 
-    def _make_layer(self, block, planes, blocks, groups, reduction, stride=1, downsample_kernel_size=1):  # type: ignore[no-untyped-def]
-        last = planes == 512
-        planes = planes * self._stem // 64
-        return super()._make_layer(block, planes, blocks, groups, reduction, 1 if last else stride, downsample_kernel_size)
+    def _make_layer(self, block: Any, planes: int, **named: Any) -> nn.Sequential:  # type: ignore[override]
+        if planes == LAST_STAGE:
+            named["stride"] = 1
+        return super()._make_layer(block, planes * self._stem // 64, **named)
 
     def attention(self, features: Tensor, size: list[int]) -> Tensor:
         """f_c of every class, B×C×H×W, in fp32 whatever the network ran in (ω is too steep for half precision)."""

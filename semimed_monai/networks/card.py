@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import nn
 
 from semimed_monai.places import whole
 
+_OTHER = "these are the weights of another network"
 
 
 def write_card(path: str | Path, card: Mapping[str, Any]) -> None:
@@ -36,7 +36,9 @@ def read_card(path: str | Path, **otherwise: Any) -> dict[str, Any]:
     try:
         return {**otherwise, **json.loads(path.read_text())}
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is no JSON ({error}); train again, or delete it if the weights are the paper's size") from error
+        raise ValueError(
+            f"{path} is no JSON ({error}); train again, or delete it if the weights are the paper's size"
+        ) from error
 
 
 def load_weights(network: nn.Module, path: str | Path) -> None:
@@ -49,26 +51,40 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
     path = Path(path)
     if not path.is_file():
         recipe = path.resolve().parent.parent / "configs" / "train.json"
-        how = f"python -m monai.bundle run training --config_file {recipe}" if recipe.is_file() else "training"
+        config = str(recipe) if recipe.is_file() else "the bundle's configs/train.json"
+        how = f"python -m monai.bundle run training --config_file {config}"
         raise FileNotFoundError(f"there are no weights at {path}; this makes them: {how}")
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise RuntimeError(f"{path} cannot be loaded: {error}") from error
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what torch raises over a file that is not its own is of any kind
+        raise RuntimeError(f"{path} cannot be loaded: it is damaged, or no plain state dict ({error!r})") from error
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError) as error:
+        # torch names every tensor; our own line among them says what to do
+        ours = [line.strip() for line in str(error).splitlines() if _OTHER in line]
+        raise RuntimeError(f"{path} cannot be loaded: {ours[0] if ours else error}") from error
 
 
 def refuse_other_weights(network: nn.Module) -> None:
     """Make loading another network's weights into this one an error, also where the loader is lax (`strict=False`)."""
 
     def compare(
-        module: nn.Module, state: Mapping[str, Any], prefix: str, _meta: Any, _strict: bool, _m: Any, _u: Any, errors: list[str]
+        module: nn.Module,
+        state: Mapping[str, Any],
+        prefix: str,
+        _meta: Any,
+        _strict: bool,
+        _m: Any,
+        _u: Any,
+        errors: list[str],
     ) -> None:
         expected = {prefix + name: value.shape for name, value in module.state_dict().items()}
         given = {name: value.shape for name, value in state.items() if name.startswith(prefix)}
         if expected != given:
             differing = sorted(name for name in expected.keys() | given.keys() if expected.get(name) != given.get(name))
             errors.append(
-                f"these are the weights of another network: {len(differing)} of {len(expected)} tensors differ, "
+                f"{_OTHER}: {len(differing)} of {len(expected)} tensors differ, "
                 f"{differing[0]} first; use the weights together with the network.json that was written beside them"
             )
 

@@ -322,7 +322,7 @@ def test_training_and_inference_preprocess_alike(dataset: Path) -> None:
         parser.read_config(str(CONFIGS / f"{name}.json"))
         parser["bundle_root"], parser["ckpt_dir"] = str(CONFIGS.parent), "none"
         parser["dataset_dir"], parser["image_size"] = str(dataset), 64
-        parts[name] = parser.get_parsed_content("preprocessing")
+        parts[name] = parser.get_parsed_content({"train": "train#preprocessing"}.get(name, "preprocessing"))
     item = Datalist(dataset).section("test")[4]
     bare = {key: item[key] for key in ("id", "image", "slice")}
     assert torch.equal(parts["train"](item)["image"], parts["inference"](bare)["image"])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Events
-from monai.handlers import ValidationHandler
+from monai.handlers.validation_handler import ValidationHandler
 from torch.utils.data import DataLoader
 
 from semimed_monai.engines import SectionEvaluator, precision, read_grading, read_segmentation
@@ -79,7 +79,7 @@ def test_train_validate_keep(tmp_path: Path, make_trainer: Make, make_net: Make,
         Events.COMPLETED, lambda engine: scores.append((engine.state.metrics["f1"], teacher.first.weight.clone()))
     )
     ValidationHandler(1, validator).attach(trainer)
-    best = KeepBest(validator, "f1", {tmp_path / "model.pt": teacher})
+    best = KeepBest(validator, "f1", {str(tmp_path / "model.pt"): teacher})
     best.attach(trainer)
     trainer.run()
     assert len(scores) == 3

@@ -1,4 +1,4 @@
-"""The trainer: gradients to the student only, formats, clipping, accumulation, τ, and how a run ends badly."""
+"""The trainer: gradients to the student only, formats, clipping, accumulation and τ."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kornia.augmentation import RandomGaussianNoise
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from semimed_monai.engines import NonFiniteLoss, OptimiserEvents, SemiSupervisedTrainer
+from semimed_monai.engines import OptimiserEvents
 from semimed_monai.losses import AttentionConsistency, ClassConsistency, Criterion, CrossEntropy, Term
 from semimed_monai.networks import AttentionClassifier, Teacher
 from semimed_monai.views import Views
@@ -53,7 +53,7 @@ def _weights(network: nn.Module) -> dict[str, Tensor]:
 def test_an_unsupervised_term_moves_the_student_alone(
     make_trainer: Make, make_rows: Make, term: Term, precision: str, kind: str
 ) -> None:
-    """Unlabelled rows only; the DC-MT network. A mean teacher whose unsupervised gradient is zero looks well otherwise."""
+    """Unlabelled rows only; the DC-MT network. Without this gradient a mean teacher trains, and looks well."""
     torch.manual_seed(0)
     network = AttentionClassifier(layers=(1, 1, 1, 1), width=16, omega=10.0)
     teacher = Teacher(network, kind)
@@ -72,7 +72,7 @@ def test_an_unsupervised_term_moves_the_student_alone(
     if isinstance(term, AttentionConsistency):
         del learned["last_linear.bias"]  # a map has no bias
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in learned.values())
-    assert all(gradient.any() for name, gradient in learned.items() if "conv" in name or "last" in name)
+    assert all(gradient.any() for name, gradient in learned.items() if gradient is not None and name[-4:] != "bias")
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
 
@@ -89,7 +89,7 @@ def test_identical_views_and_weights_cost_nothing(make_trainer: Make, make_net: 
         )
         trainer.add_event_handler(Events.ITERATION_COMPLETED(once=1), trainer.terminate)
         trainer.run()
-        return float(trainer.state.output["loss"])
+        return float(trainer.state.output[0]["loss"])
 
     assert cost(Views(), make_net()) == 0
     assert cost(_noisy(), make_net()) > 0
@@ -170,8 +170,8 @@ def test_formats(make_trainer: Make, make_net: Make, precision: str, channels_la
     network, spy = make_net(), Spy()
     teacher = Teacher(network)
     inside: list[tuple[torch.dtype, bool]] = []
-    for each in (network, teacher.average):
-        each.last.register_forward_hook(
+    for last in (network.last, teacher.average.get_submodule("last")):
+        last.register_forward_hook(
             lambda _module, images, out: inside.append(
                 (out.dtype, images[0].is_contiguous(memory_format=torch.channels_last))
             )
@@ -184,8 +184,10 @@ def test_formats(make_trainer: Make, make_net: Make, precision: str, channels_la
     for step in spy.steps:
         for outputs in (step.student, step.teacher, step.run(step.batch["image"])):
             assert isinstance(outputs, Outputs)
+            assert outputs.logits is not None
+            assert outputs.maps is not None
             assert outputs.logits.dtype == outputs.maps.dtype == torch.float32
-    assert trainer.state.output["loss"].dtype == torch.float32
+    assert trainer.state.output[0]["loss"].dtype == torch.float32
     assert not torch.is_autocast_enabled("cpu")
 
 
@@ -200,61 +202,13 @@ def test_formats_change_the_speed_and_hardly_the_weights(make_trainer: Make, mak
         assert torch.allclose(value, found[2][name], atol=3e-2), name
 
 
-class _Breaks(Term):
-    """Not a number at the second step."""
-
-    def forward(self, step: Step) -> Tensor:
-        assert step.student.logits is not None
-        return step.student.logits.sum() * (float("nan") if step.progress > 0.2 else 1.0)
-
-
-def test_a_non_finite_loss_stops_the_run_and_says_where(make_trainer: Make, make_net: Make) -> None:
-    network = make_net()
-    seen: list[list[str]] = []
-    before: list[dict[str, Tensor]] = []
-    trainer = make_trainer(network=network, criterion=Criterion({"good": CrossEntropy(), "bad": _Breaks()}))
-    trainer.add_event_handler(Events.ITERATION_STARTED, lambda engine: seen.append(engine.state.batch["id"]))
-    trainer.add_event_handler(Events.ITERATION_STARTED, lambda: before.append(_weights(network)))
-    with pytest.raises(NonFiniteLoss) as raised:
-        trainer.run()
-    message = str(raised.value)
-    assert len(seen) == 2
-    assert "epoch 1, batch 2 of the run" in message
-    assert "loss nan" in message
-    assert "bad nan" in message
-    assert "good " in message
-    assert all(f"\n  {name}" in message for name in seen[-1])
-    after = network.state_dict()
-    assert all(torch.equal(after[name], value) for name, value in before[-1].items() if "norm." not in name)
-
-
-class _Interrupts(Term):
-    def forward(self, step: Step) -> Tensor:
-        raise KeyboardInterrupt
-
-
-def test_every_handler_hears_of_an_exception_and_none_can_swallow_it(make_trainer: Make) -> None:
-    class Listener:
-        def __init__(self) -> None:
-            self.heard: list[BaseException] = []
-
-        def attach(self, engine: SemiSupervisedTrainer) -> None:
-            engine.add_event_handler(Events.EXCEPTION_RAISED, self.heard.append)
-
-    one, other = Listener(), Listener()
-    trainer = make_trainer([one, other], criterion=Criterion({"breaks": _Interrupts()}), teacher=None)
-    with pytest.raises(KeyboardInterrupt):
-        trainer.run()
-    assert [type(error) for error in one.heard + other.heard] == [KeyboardInterrupt] * 2
-
-
 def test_the_epochs_means_are_metrics(make_trainer: Make) -> None:
     trainer = make_trainer()
     values: dict[int, list[dict[str, float]]] = {1: [], 2: []}
     means: list[dict[str, float]] = []
     trainer.add_event_handler(
         Events.ITERATION_COMPLETED,
-        lambda engine: values[engine.state.epoch].append({k: float(v) for k, v in engine.state.output.items()}),
+        lambda engine: values[engine.state.epoch].append({k: float(v) for k, v in engine.state.output[0].items()}),
     )
     trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: means.append(dict(engine.state.metrics)))
     trainer.run()
@@ -335,7 +289,8 @@ def test_a_teacher_that_no_term_asks_for_does_not_run(make_trainer: Make, make_n
     teacher = Teacher(network)
     teacher.average.register_forward_hook(lambda *_: pytest.fail("the teacher ran"))
     make_trainer(network=network, teacher=teacher, criterion=Criterion({"c": CrossEntropy()})).run()
-    assert not torch.equal(teacher.average.last.weight, make_net().last.weight), "it is moved all the same"
+    moved = teacher.state_dict()["average.last.weight"]
+    assert not torch.equal(moved, make_net().last.weight), "it is moved all the same"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 from kornia.augmentation import RandomAffine, RandomGaussianNoise
-from torch import Tensor, distributed, multiprocessing, nn
+from torch import Tensor, distributed, nn
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
@@ -65,7 +66,7 @@ def _rows() -> list[dict[str, Any]]:
 
 
 def train(network: AttentionClassifier, distributed_: bool) -> dict[str, Any]:
-    """A few steps of 2 + 2 rows over all processes: gradients, student, teacher, and the buffers before each EMA step."""
+    """Three steps of 2 + 2 rows over all processes: gradients, weights, and the buffers before each EMA step."""
     wrapped = DistributedDataParallel(network, broadcast_buffers=False) if distributed_ else network
     teacher = Teacher(network, mode="eval")
     noise = RandomGaussianNoise(std=0.1, p=0.7)
@@ -126,7 +127,7 @@ def process(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
-    multiprocessing.spawn(process, (str(folder),), nprocs=2)
+    spawn(process, (str(folder),), nprocs=2)  # type: ignore[no-untyped-call]
     return folder
 
 

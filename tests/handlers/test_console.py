@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import ignite.distributed as idist
 import pytest
 from ignite.engine import Engine, Events
 
-from semimed_monai.handlers import Console, announce, console, say_where
+from semimed_monai.handlers import Console, announce, say_where
 
 Make = Callable[..., Any]
 
@@ -79,7 +80,7 @@ def test_other_processes_are_silent(
 ) -> None:
     trainer = make_trainer()
     with monkeypatch.context() as patch:
-        patch.setattr(console.idist, "get_rank", lambda: 1)
+        patch.setattr(idist, "get_rank", lambda: 1)
         Console().attach(trainer)
         announce(profile="phantom", dataset_dir="", data="12 items")
         say_where(model="/a/model.pt")

@@ -19,15 +19,15 @@ from semimed_monai.networks import Teacher
 Make = Callable[..., Any]
 
 
-def _engine(handler: EMATeacher) -> Engine:
-    engine = Engine(lambda _engine, _batch: None)
+def _engine(handler: EMATeacher) -> Any:
+    engine: Any = Engine(lambda _engine, _batch: None)
     engine.register_events(*OptimiserEvents)
     engine.state.optimiser_step = 0
     handler.attach(engine)
     return engine
 
 
-def _step(engine: Engine) -> None:
+def _step(engine: Any) -> None:
     engine.state.optimiser_step += 1
     engine.fire_event(OptimiserEvents.STEPPED)
 
@@ -121,7 +121,7 @@ def test_no_gradient_and_no_graph(make_net: Make) -> None:
 @pytest.mark.parametrize("kind", ["self", None])
 def test_without_a_copy_there_is_nothing_to_move(make_net: Make, kind: str | None) -> None:
     student = make_net()
-    engine = _engine(EMATeacher(kind and Teacher(student, kind), student))
+    engine = _engine(EMATeacher(Teacher(student, kind) if kind else None, student))
     _fill(student, 2)
     engine.fire_event(Events.STARTED)
     _step(engine)

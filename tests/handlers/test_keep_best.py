@@ -21,9 +21,9 @@ class Run:
     def __init__(self, folder: Path, **given: Any) -> None:
         self.validator = Engine(lambda _engine, _batch: None)
         self.trainer = Engine(lambda _engine, _batch: None)
-        self.trainer.remembered = {}
+        self.trainer.remembered = {}  # type: ignore[attr-defined]
         self.network = nn.Linear(1, 1, bias=False)
-        self.network.arguments = {"width": 16}
+        self.network.arguments = {"width": 16}  # type: ignore[assignment]
         self.file = folder / "models" / "model.pt"
         self.handler = KeepBest(self.validator, "f1", {str(self.file): self.network}, **given)
         self.handler.attach(self.trainer)
@@ -105,7 +105,7 @@ def test_without_patience_it_never_stops(run: Run) -> None:
 def test_its_state_goes_on_in_another_run(tmp_path: Path) -> None:
     run = Run(tmp_path, patience=2)
     run.validate(0.5, 0.4)
-    assert run.trainer.remembered == {"best": run.handler}
+    assert vars(run.trainer)["remembered"] == {"best": run.handler}
     other = Run(tmp_path, patience=2)
     other.handler.load_state_dict(run.handler.state_dict())
     other.validator.state.epoch = 2

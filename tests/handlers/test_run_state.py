@@ -1,4 +1,4 @@
-"""A run that was killed goes on to the same weights, bit for bit; a file it cannot go on from is refused with one message."""
+"""A killed run goes on to the same weights, bit for bit; a file it cannot go on from is refused with one message."""
 
 from __future__ import annotations
 
@@ -25,18 +25,25 @@ from semimed_monai.vocabulary import Step
 Make = Callable[..., Any]
 
 
+def _drawn() -> float:
+    """From Python's and numpy's global generators, as MONAI's transforms may draw."""
+    return random.random() + np.random.normal()  # noqa: NPY002
+
+
 class Drifting(Term):
     """Pulls towards an average that it remembers, with numpy's and Python's randomness."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.average: Tensor
         self.register_buffer("average", torch.zeros(3))
 
     def forward(self, step: Step) -> Tensor:
         assert step.student.logits is not None
         mean = step.student.logits.mean(0)
-        self.average = 0.9 * self.average + 0.1 * mean.detach() * (random.random() + np.random.normal())
-        return (mean - self.average).square().mean()
+        self.average = 0.9 * self.average + 0.1 * mean.detach() * _drawn()
+        value: Tensor = (mean - self.average).square().mean()
+        return value
 
 
 class Validation:
@@ -59,7 +66,7 @@ class Schedule:
         self.scheduler = scheduler
 
     def attach(self, trainer: Engine) -> None:
-        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: self.scheduler.step())
+        trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: self.scheduler.step())  # noqa: PLW0108 (it takes an epoch)
 
 
 class Killed:
@@ -76,13 +83,13 @@ class Killed:
 def _trainer(make_trainer: Make, make_net: Make, folder: Path, seed: int, *handlers: Any, resume: bool = False) -> Any:
     """Everything that has a state: momenta, a schedule, dropout, views, a ramp, a term's memory, the best so far."""
     torch.manual_seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002
     random.seed(seed)
     network = make_net(seed=seed, dropout=0.3)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
     validation = Validation()
-    best = KeepBest(validation.engine, "f1", {folder / f"best{seed}.pt": network})
+    best = KeepBest(validation.engine, "f1", {str(folder / f"best{seed}.pt"): network})
     state = RunState(folder / "run_state.pt", resume, also={"scheduler": scheduler})
     terms = {
         "classification": CrossEntropy(),
@@ -117,7 +124,7 @@ def _tensors(trainer: Any) -> dict[str, Tensor]:
     for name, kept in trainer.remembered.items():
         add(name, kept.state_dict())
     add("counters", [trainer.state.epoch, trainer.state.iteration, trainer.state.optimiser_step])
-    add("next", [torch.rand(3), random.random(), float(np.random.normal())])
+    add("next", [torch.rand(3), _drawn()])
     return found
 
 

@@ -23,6 +23,7 @@ class Constant(Term):
         super().__init__(weight, ramp)
         self.cost = cost
         self.scale = nn.Parameter(torch.ones(()))
+        self.asked: Tensor
         self.register_buffer("asked", torch.zeros(()))
         self.attached_to: list[object] = []
 

@@ -38,13 +38,14 @@ def _name(term: Term) -> str:
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
-    powers = np.exp(scores - scores.max())
-    return powers / powers.sum()
+    powers: np.ndarray = np.exp(scores - scores.max())
+    shares: np.ndarray = powers / powers.sum()
+    return shares
 
 
 def _equation_2(f: np.ndarray, s: np.ndarray) -> float:
-    near = sum((x - y) ** 2 for x, y in zip(f.flat, s.flat)) / max(f.sum() + s.sum(), 1e-5)
-    within = sum(x * y for x, y in zip(f.flat, s.flat)) / max(f.sum(), 1e-5)
+    near = sum((x - y) ** 2 for x, y in zip(f.flat, s.flat, strict=True)) / max(f.sum() + s.sum(), 1e-5)
+    within = sum(x * y for x, y in zip(f.flat, s.flat, strict=True)) / max(f.sum(), 1e-5)
     return float(0.5 * near + 0.001 * (1 - within))
 
 
@@ -53,9 +54,19 @@ def _mean(values: list[float]) -> float:
 
 
 @settings(max_examples=60, deadline=None)
-@given(LOGITS, LOGITS, MAPS, MAPS, MASKS, LABELS, FLAGS, st.floats(0.01, 1))
+@given(
+    z_s=LOGITS,
+    z_t=LOGITS,
+    f_s=MAPS,
+    f_t=MAPS,
+    mask=MASKS,
+    label=LABELS,
+    has_mask=FLAGS,
+    progress=st.floats(0.01, 1),
+)
 def test_the_criterion_is_equations_2_to_5(
     make_step: Callable[..., Step],
+    *,
     z_s: np.ndarray,
     z_t: np.ndarray,
     f_s: np.ndarray,

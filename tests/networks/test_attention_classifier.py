@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from monai.networks.nets import SEResNext50
+from monai.networks.nets.senet import SEResNext50
 from torch.nn import functional
 
 from semimed_monai.networks import AttentionClassifier, DeployedAttentionClassifier
@@ -62,7 +62,7 @@ def test_the_soft_step_by_hand() -> None:
 def test_an_activation_that_is_negative_everywhere_is_an_empty_map() -> None:
     network, features = _features(-1.0, -2.0, -3.0, -0.1)
     maps = network.attention(features, [8, 8])
-    maps.sum().backward()
+    torch.autograd.backward(maps.sum())
     assert (maps < 1e-15).all()
     assert features.grad is not None
     assert torch.isfinite(features.grad).all()
@@ -71,7 +71,9 @@ def test_an_activation_that_is_negative_everywhere_is_an_empty_map() -> None:
 def test_gradient_reaches_features_head_and_stem() -> None:
     network = _network(omega=10.0).train()
     network(torch.rand(4, 1, 32, 32)).maps.square().sum().backward()
-    for parameter in (network.last_linear.weight, network.layer4[0].conv3.conv.weight, network.layer0.conv1.weight):
+    parameters = dict(network.named_parameters())
+    for name in ("last_linear.weight", "layer4.0.conv3.conv.weight", "layer0.conv1.weight"):
+        parameter = parameters[name]
         assert parameter.grad is not None
         assert torch.isfinite(parameter.grad).all()
         assert parameter.grad.any()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -12,25 +13,26 @@ from torch import nn
 from semimed_monai.networks import AttentionClassifier, Teacher
 from semimed_monai.vocabulary import Outputs
 
+Make = Callable[..., Any]
 KINDS = pytest.mark.parametrize("kind", ["ema", "self"])
 MODES = pytest.mark.parametrize("mode", ["train", "eval"])
 
 
-def _moved(network: nn.Module) -> nn.Module:
+def _moved(network: Any) -> Any:
     """With running averages that differ from any batch's."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            nn.init.constant_(module.running_mean, 0.3)
-            nn.init.constant_(module.running_var, 2.0)
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.fill_(0.3)
+            module.running_var.fill_(2.0)
     return network
 
 
 @KINDS
 @MODES
 @pytest.mark.parametrize("momentum", [0.1, None])
-def test_a_pass_leaves_everything_as_it_was(
-    make_net: Callable[..., nn.Module], kind: str, mode: str, momentum: float | None
-) -> None:
+def test_a_pass_leaves_everything_as_it_was(make_net: Make, kind: str, mode: str, momentum: float | None) -> None:
     """No running average, no counter, no momentum, no module's mode: a student may hold parts of itself frozen."""
     student = _moved(make_net()).train()
     student.norm.momentum = momentum
@@ -49,7 +51,7 @@ def test_a_pass_leaves_everything_as_it_was(
 
 @KINDS
 @MODES
-def test_the_mode_decides_the_statistics(make_net: Callable[..., nn.Module], kind: str, mode: str) -> None:
+def test_the_mode_decides_the_statistics(make_net: Make, kind: str, mode: str) -> None:
     student = _moved(make_net())
     images = torch.rand(4, 1, 8, 8)
     expected = copy.deepcopy(student).train(mode == "train")(images)
@@ -60,13 +62,13 @@ def test_the_mode_decides_the_statistics(make_net: Callable[..., nn.Module], kin
 
 
 @MODES
-def test_dropout_is_off_in_eval_only(make_net: Callable[..., nn.Module], mode: str) -> None:
+def test_dropout_is_off_in_eval_only(make_net: Make, mode: str) -> None:
     teacher = Teacher(make_net(dropout=0.5), "ema", mode)
     images = torch.rand(2, 1, 8, 8)
     assert torch.equal(teacher(images).logits, teacher(images).logits) == (mode == "eval")
 
 
-def test_a_copy_stays_where_it_is_and_the_student_itself_moves(make_net: Callable[..., nn.Module]) -> None:
+def test_a_copy_stays_where_it_is_and_the_student_itself_moves(make_net: Make) -> None:
     student = make_net()
     average, itself = Teacher(student, "ema"), Teacher(student, "self")
     images = torch.rand(2, 1, 8, 8)
@@ -77,7 +79,7 @@ def test_a_copy_stays_where_it_is_and_the_student_itself_moves(make_net: Callabl
     assert itself.network is student
 
 
-def test_the_student_is_no_part_of_the_teachers_state(make_net: Callable[..., nn.Module]) -> None:
+def test_the_student_is_no_part_of_the_teachers_state(make_net: Make) -> None:
     student = make_net()
     average, itself = Teacher(student, "ema"), Teacher(student, "self")
     assert set(average.state_dict()) == {f"average.{name}" for name in student.state_dict()}
@@ -96,18 +98,18 @@ def test_a_pass_that_fails_leaves_the_modes_too(kind: str) -> None:
     assert all(module.training for module in teacher.network.modules())
 
 
-def test_the_students_gradient_survives_a_pass_of_itself_under_autocast(make_net: Callable[..., nn.Module]) -> None:
+def test_the_students_gradient_survives_a_pass_of_itself_under_autocast(make_net: Make) -> None:
     """Autocast caches half-precision weights: those that the teacher's pass made have no gradient."""
     student = make_net()
     with torch.autocast("cpu", torch.bfloat16):
         Teacher(student, "self")(torch.rand(2, 1, 8, 8))
         outputs: Outputs = student(torch.rand(2, 1, 8, 8))
     assert outputs.logits is not None
-    outputs.logits.float().square().sum().backward()
+    torch.autograd.backward(outputs.logits.float().square().sum())
     assert all(parameter.grad is not None for parameter in (student.first.weight, student.last.weight))
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("mean", "train"), ("ema", "frozen")])
-def test_unknown_settings_are_refused(make_net: Callable[..., nn.Module], kind: str, mode: str) -> None:
+def test_unknown_settings_are_refused(make_net: Make, kind: str, mode: str) -> None:
     with pytest.raises(ValueError, match="teacher kind is 'ema' or 'self' and mode 'train' or 'eval'"):
         Teacher(make_net(), kind, mode)

@@ -79,8 +79,8 @@ def knee_phantom_set(
     """Make a set of phantom knees, once, and return its folder.
 
     It holds `images/` (pNNNN.nii.gz, or a DICOM series folder pNNNN), `anatomy/` (label maps), `masks/` (the femoral
-    cartilage's site, dilated), `datalist.json` (grades with masks) and `segmentation.json` (tissues, for the segmenter). One
-    item is one sagittal slice; a person is in one section only.
+    cartilage's site, dilated), `datalist.json` (grades with masks) and `segmentation.json` (tissues, for the
+    segmenter). One item is one sagittal slice; a person is in one section only.
 
     Example:
         >>> folder = knee_phantom_set(people=8)
