@@ -24,7 +24,8 @@ def whole(path: str | Path) -> Iterator[Path]:
     """A temporary name in the file's own folder, renamed to it at the end: a reader finds the old file or the new one,
     and after an error nothing is left behind.
 
-    >>> with whole("/tmp/example.txt") as file:
+    >>> from tempfile import mkdtemp
+    >>> with whole(Path(mkdtemp()) / "example.txt") as file:
     ...     _ = file.write_text("all of it")
     """
     path = Path(path)

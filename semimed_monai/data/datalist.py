@@ -57,8 +57,9 @@ class Datalist:
     training items are unlabelled: label -1 (a list of them in a multi-label set), no mask, no label map, no boxes.
 
     Example:
+        >>> from tempfile import mkdtemp
         >>> items = [{"image": "0.png", "label": 0}, {"image": "1.png", "label": 1}]
-        >>> file = write_datalist(folder, name="two", classes=["a", "b"], sections={"training": items})
+        >>> file = write_datalist(mkdtemp(), name="two", classes=["a", "b"], sections={"training": items})
         >>> [item["label"] for item in Datalist(file, check=False).labelled()]
         [0, 1]
 

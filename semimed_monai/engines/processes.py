@@ -43,8 +43,8 @@ def on_device(network: nn.Module, device: torch.device | str) -> nn.Module:
 
     torch has synchronised batch normalisation on GPUs only: processes on CPUs normalise by their own rows.
 
-    >>> on_device(nn.BatchNorm2d(1), "cpu")
-    BatchNorm2d(1, eps=1e-05, momentum=0.1, affine=True, track_running_stats=True)
+    >>> on_device(nn.Linear(2, 1), "cpu").weight.device
+    device(type='cpu')
     """
     device = torch.device(device)
     if device.type == "cuda" and idist.get_world_size() > 1:

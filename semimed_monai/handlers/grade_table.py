@@ -18,6 +18,7 @@ logger = logging.getLogger("semimed")
 class GradeTable:
     """One line per slice: file, slice, grade and each class's probability, as the deployed network gives them.
 
+    >>> import torch
     >>> table = GradeTable("grades.csv", ["normal", "torn"])
     >>> table.add("knee.nii.gz", 3, torch.tensor([0.2, 0.8]))
     >>> table.rows[0]["grade"]

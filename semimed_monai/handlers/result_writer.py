@@ -31,8 +31,8 @@ class ResultWriter:
     (`TolerantDataset`) are listed by `finish`, which is called after the run.
 
     >>> items = [{"image": "/data/knee.nii.gz", "slice": 0}, {"image": "/data/knee.nii.gz", "slice": 1}]
-    >>> ResultWriter(items, ending="_cartilage").places
-    {'/data/knee.nii.gz': PosixPath('/data/knee_cartilage.nii.gz')}
+    >>> ResultWriter(items, ending="_mask").places
+    {'/data/knee.nii.gz': PosixPath('/data/knee_mask.nii.gz')}
 
     Args:
         items: all that the evaluator will be given.

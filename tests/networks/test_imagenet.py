@@ -1,0 +1,67 @@
+"""ImageNet weights: taken from torch's cache as MONAI does, a warning without them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from monai.networks.nets import SEResNext50
+
+from semimed_monai.networks import AttentionClassifier, load_imagenet
+
+FILE = "se_resnext50_32x4d-a260b3a4.pth"  # as MONAI's address of it ends
+
+
+def original_name(name: str) -> str:
+    """A tensor's name in the published file, from MONAI's."""
+    name = re.sub(r"^(layer\d\.\d\.conv\d\.)conv\.", r"\1", name)
+    name = re.sub(r"^(layer\d\.\d\.)conv(\d)\.adn\.N\.", r"\1bn\2.", name)
+    name = name.replace("se_layer.fc.0", "se_module.fc1").replace("se_layer.fc.2", "se_module.fc2")
+    return name.replace("project.conv", "downsample.0").replace("project.adn.N", "downsample.1")
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """A torch cache with made weights under the published names."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    source = SEResNext50(spatial_dims=2, in_channels=3, num_classes=1000).state_dict()
+    source = {name: torch.rand_like(value) if value.is_floating_point() else value for name, value in source.items()}
+    folder = tmp_path / "hub/checkpoints"
+    folder.mkdir(parents=True)
+    torch.save({original_name(name): value for name, value in source.items()}, folder / FILE)
+    return source
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_cached_weights_are_taken(cached: dict[str, torch.Tensor], channels: int) -> None:
+    network = AttentionClassifier(in_channels=channels)
+    head = network.last_linear.weight.clone()
+    assert load_imagenet(network)
+    state = network.state_dict()
+    for name in ("layer1.0.conv2.conv.weight", "layer4.2.conv3.adn.N.running_var", "layer3.5.se_layer.fc.0.weight"):
+        assert torch.equal(state[name], cached[name]), name
+    stem = cached["layer0.conv1.weight"]
+    assert torch.equal(state["layer0.conv1.weight"], stem if channels == 3 else stem.sum(dim=1, keepdim=True))
+    assert torch.equal(state["last_linear.weight"], head)
+
+
+def test_another_size_is_refused(cached: dict[str, torch.Tensor]) -> None:
+    assert cached
+    with pytest.raises(ValueError, match="set pretrained to false"):
+        load_imagenet(AttentionClassifier(layers=(1, 1, 1, 1), width=16))
+
+
+def test_without_weights_there_is_a_warning_and_nothing_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody listens there: as without a network
+    network = AttentionClassifier(layers=(1, 1, 1, 1), width=16)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with caplog.at_level(logging.WARNING, "semimed"):
+        assert not load_imagenet(network)
+    assert "random" in caplog.text
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
