@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import sys
+import threading
 import traceback
 from pathlib import Path
 from types import TracebackType
 
 _OURS = str(Path(__file__).parent) + os.sep
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def show_plainly() -> None:
     """From now on an error that this library raised ends the program with its message alone, and exit code 1.
 
     Called first in every recipe's `initialize`. SEMIMED_TRACEBACK=1 in the environment keeps the traceback. Errors from
-    elsewhere keep it anyway: they are not about what the user gave.
+    elsewhere keep it anyway, as they are not about what the user gave; only a full disk, which every writer meets, is a
+    message too.
     """
     if not os.environ.get("SEMIMED_TRACEBACK"):
         sys.excepthook = _show
+        threading.excepthook = _show_of_thread
+        # Every engine that an error passes through would log its whole message once more.
+        logging.getLogger("ignite.engine.engine").setLevel(logging.CRITICAL)
 
 
 def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -27,9 +35,23 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
         return
     cause = cause_of(error)
     if _raised_by_us(cause):
-        sys.stderr.write(f"\nerror: {cause}\n(SEMIMED_TRACEBACK=1 shows where it arose)\n")
+        text = str(cause)
+    elif _is_full_disk(cause):
+        text = f"{cause}: make room on that disk, or give folders on another one (output_dir, ckpt_dir)"
     else:
         sys.__excepthook__(kind, error, trace)
+        return
+    sys.stderr.write(f"\nerror: {text}\n(SEMIMED_TRACEBACK=1 shows where it arose)\n")
+
+
+def _show_of_thread(raised: threading.ExceptHookArgs) -> None:
+    """A full disk that TensorBoard's thread met is raised, and shown, once more where the program waits for it."""
+    if not _is_full_disk(raised.exc_value):
+        threading.__excepthook__(raised)
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def cause_of(error: BaseException) -> BaseException:

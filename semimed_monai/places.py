@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+import torch
 
 
 def cache_folder() -> Path:
@@ -27,15 +30,55 @@ def whole(path: str | Path) -> Iterator[Path]:
     >>> from tempfile import mkdtemp
     >>> with whole(Path(mkdtemp()) / "example.txt") as file:
     ...     _ = file.write_text("all of it")
+
+    Raises:
+        OSError: it cannot be written; the message names the file.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be written ({error.strerror or error}): make room there, or give another folder"
+        ) from error
+
+
+def save_tensors(path: str | Path, content: Any) -> None:
+    """What `torch.save` writes, whole.
+
+    Through a file of Python's own: where a disk is full torch's says no more than that a position is unexpected.
+    """
+    with whole(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
+def ensure_writable(folders: Sequence[str | Path]) -> None:
+    """Make the folders; before a long run, and not at its first result, say which of them nothing can be written into.
+
+    Raises:
+        OSError: such a folder.
+    """
+    for folder in folders:
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(b"something")
+        except OSError as error:
+            raise OSError(
+                f"nothing can be written into {folder} ({error.strerror}): correct output_dir or ckpt_dir, or the "
+                "folder's permissions"
+            ) from error
 
 
 def write_table(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:

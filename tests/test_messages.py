@@ -55,6 +55,27 @@ def test_an_error_of_ours_behind_others() -> None:
         assert ended.stderr.strip().startswith(shown)
 
 
+FULL = "import errno, os; raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'a.png')"
+
+
+def test_a_full_disk_is_a_message_whoever_meets_it() -> None:
+    ended = _run("-c", f"{PLAINLY}\n{FULL}")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("\nerror: [Errno 28] No space left on device: 'a.png': make room on that disk, or ")
+
+
+def test_a_thread_keeps_its_traceback_unless_the_disk_is_full() -> None:
+    for body, shown in ((FULL, False), ("1 / 0", True)):
+        ended = _run("-c", f"{PLAINLY}\nimport threading\nthreading.Thread(target=exec, args=({body!r},)).start()")
+        assert ("Traceback" in ended.stderr) == shown, body
+
+
+def test_engines_do_not_say_an_error_once_more() -> None:
+    run = "from ignite.engine import Engine\nEngine(lambda engine, batch: 1 / 0).run([0])"
+    said = _run("-c", f"import logging; logging.basicConfig()\n{PLAINLY}\n{run}").stderr
+    assert said.count("division by zero") == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 def test_ctrl_c_is_one_word() -> None:
     ended = _run("-c", f"{PLAINLY}\nimport os, signal\nos.kill(os.getpid(), {signal.SIGINT.value})")

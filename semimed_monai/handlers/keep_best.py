@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
-import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
 from semimed_monai.networks.card import write_card
-from semimed_monai.places import whole
+from semimed_monai.places import save_tensors
 
 logger = logging.getLogger("semimed")
 
@@ -98,5 +97,4 @@ class KeepBest:
             path, network = next(iter(self.save.items()))
             write_card(path.with_name("network.json"), {"arguments": network.arguments, **self.card})
         for path, network in self.save.items():
-            with whole(path) as file:
-                torch.save(network.state_dict(), file)
+            save_tensors(path, network.state_dict())

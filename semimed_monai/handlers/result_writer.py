@@ -113,7 +113,7 @@ class ResultWriter:
         logger.info("%d of %d images done.", written, len(self.places))
         if self.problems:
             lines = [text if text.startswith(image) else f"{image}: {text}" for image, text in self.problems.items()]
-            head = f"{len(lines)} images could not be read (all others are done):"
+            head = f"{len(lines)} of {len(self.places)} images could not be read (all others are done):"
             raise UnreadableImagesError("\n  ".join([head, *lines]))
 
 

@@ -14,7 +14,7 @@ import torch
 from ignite.engine import Events
 
 from semimed_monai.engines.trainer import Stateful
-from semimed_monai.places import whole
+from semimed_monai.places import save_tensors
 
 logger = logging.getLogger("semimed")
 
@@ -74,8 +74,7 @@ class RunState:
                 "objects": objects,
                 "random": _random_states(),
             }
-            with whole(self.path) as file:
-                torch.save(content, file)
+            save_tensors(self.path, content)
 
     def _start(self, engine: Any) -> None:
         if not self.resume:

@@ -106,10 +106,12 @@ class AttentionClassifier(SENet):
         weight = self.last_linear.weight.float()[:, :, None, None]
         activation = functional.relu(functional.conv2d(features.float(), weight))
         activation = functional.interpolate(activation, size=size, mode="bilinear", align_corners=False)
-        low = activation.amin(dim=(2, 3), keepdim=True)
-        high = activation.amax(dim=(2, 3), keepdim=True)
-        scaled = (activation - low) / (high - low).clamp(min=1e-5)
-        return torch.sigmoid(self.omega * (scaled - self.sigma0))
+        pixels = activation.flatten(2)
+        # max and min by index: amax and amin share their gradient among equals, for which they pass over every pixel
+        low = pixels.min(2)[0][:, :, None, None]
+        high = pixels.max(2)[0][:, :, None, None]
+        slope = self.omega / (high - low).clamp(min=1e-5)
+        return torch.sigmoid(activation * slope - (low * slope + self.omega * self.sigma0))
 
     def forward(self, images: Tensor) -> Outputs:  # type: ignore[override]
         features = self.features(images)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from semimed_monai.places import whole
 
@@ -57,10 +57,15 @@ def load_weights(network: nn.Module, path: str | Path) -> None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what torch raises over a file that is not its own is of any kind
-        raise RuntimeError(f"{path} cannot be loaded: it is damaged, or no plain state dict ({error!r})") from error
+        raise RuntimeError(
+            f"{path} cannot be loaded: it is cut off, or no plain state dict ({type(error).__name__}); copy it again, "
+            "or train again"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise RuntimeError(f"{path} is no plain state dict: give the file that training wrote as models/model.pt")
     try:
         network.load_state_dict(state)
-    except (RuntimeError, TypeError) as error:
+    except RuntimeError as error:
         # torch names every tensor; our own line among them says what to do
         ours = [line.strip() for line in str(error).splitlines() if _OTHER in line]
         raise RuntimeError(f"{path} cannot be loaded: {ours[0] if ours else error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
@@ -118,8 +118,8 @@ def test_its_state_goes_on_in_another_run(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run.validate(0.5)
 
-    def half(_content: Any, path: Path) -> None:
-        Path(path).write_bytes(b"PK half a file")
+    def half(_content: Any, file: BinaryIO) -> None:
+        file.write(b"PK half a file")
         raise OSError("No space left on device")
 
     monkeypatch.setattr(torch, "save", half)

@@ -9,7 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from semimed_monai.networks import AttentionClassifier, Teacher, read_card, refuse_other_weights, write_card
+from semimed_monai.networks import (
+    AttentionClassifier,
+    Teacher,
+    load_weights,
+    read_card,
+    refuse_other_weights,
+    write_card,
+)
 
 
 def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -82,3 +89,11 @@ def test_the_classifier_and_its_teacher_refuse() -> None:
     for into, of in ((small, wide), (Teacher(small), Teacher(wide))):
         with pytest.raises(RuntimeError, match="weights of another network"):
             into.load_state_dict(of.state_dict(), strict=False)
+
+
+@pytest.mark.parametrize("content", [{"objects": {"student": {}}}, [1, 2], torch.ones(1)])
+def test_a_file_of_another_kind_is_refused(content: object, tmp_path: Path) -> None:
+    file = tmp_path / "run_state.pt"
+    torch.save(content, file)
+    with pytest.raises(RuntimeError, match=r"run_state\.pt is no plain state dict: give the file that training wrote"):
+        load_weights(_guarded(), file)
