@@ -18,6 +18,8 @@ from kornia.augmentation.container.params import ParamItem
 from torch import Tensor, nn
 from torch.nn import functional
 
+from semimed_monai.vocabulary import flag
+
 _LARGEST_SEED = 2**63 - 1
 
 
@@ -99,7 +101,7 @@ class Views(nn.Module):
         self.geometry = AugmentationSequential(*geometry, data_keys=["input"]) if geometry else None
         self.student = AugmentationSequential(*student, data_keys=["input"]) if student else None
         self.teacher = AugmentationSequential(*teacher, data_keys=["input"]) if teacher else None
-        self.share_geometry = share_geometry
+        self.share_geometry = flag("share_geometry", share_geometry)
         self.seed = seed
 
     @torch.no_grad()

@@ -66,6 +66,19 @@ class Step:
         return label != UNLABELLED
 
 
+def flag(name: str, value: object) -> bool:
+    """A setting that is on or off; text such as 'false', which a command line gives, would count as on: refused.
+
+    >>> flag("resume", True)
+    True
+    """
+    if not isinstance(value, bool):
+        raise ValueError(  # noqa: TRY004 - to a user of recipes it is a wrong value
+            f"{name} is {value!r}, which is no bool: write --{name} True or --{name} False"
+        )
+    return value
+
+
 def class_map(maps: Tensor, classes: Tensor) -> Tensor:
     """The map of one class per row: B×C×h×w and B class indices give B×1×h×w."""
     rows = torch.arange(len(maps), device=maps.device)

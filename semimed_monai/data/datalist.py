@@ -8,11 +8,11 @@ A datalist is a JSON file; its paths are relative to its own folder:
      "validation": [], "test": []}
 
 An item is an image (NIfTI, PNG, JPEG, a DICOM file or the folder of a DICOM series) and what is known of it: `slice`
-(from 0, along a NIfTI's left-right axis, or the place in the DICOM series), `label` (class index, or 0 or 1 per
-class), `mask`, `label_map` (a file whose nonzero value is class index + 1, in place of label and mask), `boxes`,
-`group` (what may not be split: person, lesion, study), `id`, and in training `labelled` (its group keeps or loses its
-labels, whatever the share). In a list without any label, for segmentation, the items with a mask are the labelled
-ones.
+(from 0, along a NIfTI's left-right axis, or the place in the DICOM series; needed where there are several), `label`
+(class index, or 0 or 1 per class), `mask` (whole numbers; above 0 is inside), `label_map` (a file whose nonzero value
+is class index + 1, in place of label and mask), `boxes`, `group` (what may not be split: person, lesion, study), `id`,
+and in training `labelled` (its group keeps or loses its labels, whatever the share). In a list without any label, for
+segmentation, the items with a mask are the labelled ones, and a mask's values are class indices.
 
 Looked for: MONAI's `load_decathlon_datalist` reads one section and checks nothing; JSON Schema would check the form,
 but neither files nor groups.
@@ -36,6 +36,7 @@ FORMAT = "semimed-datalist/1"
 SECTIONS = ("training", "validation", "test")
 _HEAD_KEYS = ("format", "name", "version", "provenance", "classes", *SECTIONS)
 _FILE_KEYS = ("image", "mask", "label_map")
+_GRADES = ("label", "label_map")
 _ITEM_KEYS = ("image", "slice", "label", "mask", "label_map", "boxes", "group", "id", "labelled")
 _SHOWN = 50  # problems in one message: those after so many are seldom of another kind
 
@@ -102,7 +103,7 @@ class Datalist:
             problems = _label_problems(rows, keep, self.classes, self._setting)
         if check:
             uses = [Use(str(row), row.files, row.item.get("slice")) for row in rows]
-            problems += file_problems(uses, self.root, self.digest, len(self.classes))
+            problems += file_problems(uses, self.root, self.digest, classes=len(self.classes), graded=_graded(rows))
         if problems:
             raise DatalistError(file, problems)
 
@@ -220,7 +221,8 @@ def _file_of(path: str | Path) -> Path:
             raise DatalistError(path, ["there is no such folder: set dataset_dir to one that holds a datalist.json"])
         path = path / "datalist.json"
     if not path.is_file():
-        raise DatalistError(path, ["there is no such file: write it with a module of data_prep (from_csv, say)"])
+        advice = "write it as in README.md, or with a module of data_prep (`python -m data_prep.isic2018 --help`)"
+        raise DatalistError(path, [f"there is no such file: {advice}"])
     return path
 
 
@@ -308,10 +310,14 @@ def _label_problem(label: Any, classes: Sequence[str]) -> str | None:
     return None
 
 
+def _graded(rows: Sequence[_Row]) -> bool:
+    """Whether any item has a label; a list without any is for segmentation."""
+    return any(row.item.get(key) is not None for row in rows for key in _GRADES)
+
+
 def _kept(rows: Sequence[_Row], share: float, seed: int) -> set[int]:
     """The places of the rows whose labels may be seen: all that have one outside training, the chosen ones in it."""
-    labels = any(row.item.get(key) is not None for row in rows for key in ("label", "label_map"))
-    keys = ("label", "label_map") if labels else ("mask",)
+    keys = _GRADES if _graded(rows) else ("mask",)
     known = [place for place, row in enumerate(rows) if any(row.item.get(key) is not None for key in keys)]
     training = [place for place in known if rows[place].section == "training"]
     chosen = choose_labelled([rows[place].item for place in training], share, seed)

@@ -45,6 +45,8 @@ class TwoStreamBatches(Sampler[list[int]]):
         labelled_rows: labelled rows in a batch (over all processes).
         unlabelled_rows: unlabelled rows in a batch (over all processes).
         steps: batches in an epoch.
+        counted_rows: rows that a batch counts for in an epoch's length without `steps`; by default its own. A baseline
+            that leaves the unlabelled rows out counts for what the others have, and so learns as many steps.
         seed: decides the permutations.
         rank: this process; by default what `ignite.distributed` says.
         world_size: the number of processes; by default what `ignite.distributed` says.
@@ -64,6 +66,7 @@ class TwoStreamBatches(Sampler[list[int]]):
         labelled_rows: int = 20,
         unlabelled_rows: int = 10,
         steps: int | None = None,
+        counted_rows: int | None = None,
         seed: int = 0,
         rank: int | None = None,
         world_size: int | None = None,
@@ -95,7 +98,7 @@ class TwoStreamBatches(Sampler[list[int]]):
             )
         if not 0 <= self.rank < self.world_size:
             raise ValueError(f"rank {self.rank} is not one of the {self.world_size} processes: ranks count from 0")
-        rows = self.labelled_rows + self.unlabelled_rows
+        rows = counted_rows or self.labelled_rows + self.unlabelled_rows
         self.steps = steps or math.ceil((labelled + unlabelled) / rows)
         self.seed = seed
         self.epoch = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from semimed_monai.engines.evaluator import SectionEvaluator, read_grading, read_segmentation
 from semimed_monai.engines.processes import is_not_first, join_processes, local_device, on_device
-from semimed_monai.engines.trainer import NonFiniteLossError, OptimiserEvents, SemiSupervisedTrainer
+from semimed_monai.engines.trainer import NonFiniteLossError, OptimiserEvents, SemiSupervisedTrainer, term_values
 
 __all__ = [
     "NonFiniteLossError",
@@ -17,4 +17,5 @@ __all__ = [
     "on_device",
     "read_grading",
     "read_segmentation",
+    "term_values",
 ]

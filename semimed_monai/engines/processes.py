@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import ignite.distributed as idist
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def join_processes() -> None:
@@ -50,3 +51,15 @@ def on_device(network: nn.Module, device: torch.device | str) -> nn.Module:
     if device.type == "cuda" and idist.get_world_size() > 1:
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     return network.to(device)
+
+
+@torch.no_grad()
+def average_buffers(buffers: Sequence[Tensor]) -> None:
+    """Make buffers that each process moved by its own rows, such as the averages of batch normalisation, their mean."""
+    if idist.get_world_size() == 1 or not buffers:
+        return
+    flat = torch.cat([buffer.flatten() for buffer in buffers])
+    torch.distributed.all_reduce(flat)
+    flat /= idist.get_world_size()
+    for buffer, part in zip(buffers, flat.split([buffer.numel() for buffer in buffers]), strict=True):
+        buffer.copy_(part.view_as(buffer))

@@ -17,10 +17,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from semimed_monai.engines.precision import autocast, checked, formatted, in_fp32, to_device
+from semimed_monai.engines.processes import average_buffers
 from semimed_monai.losses.criterion import Criterion
 from semimed_monai.networks.teacher import Teacher
 from semimed_monai.views import Viewed, Views
-from semimed_monai.vocabulary import Outputs, Step
+from semimed_monai.vocabulary import Outputs, Step, flag
 
 
 class OptimiserEvents(EventEnum):
@@ -41,6 +42,11 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: Any) -> Any:
         """Take it back."""
         ...
+
+
+def term_values(output: Sequence[Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+    """The sum and the terms of a batch, out of the trainer's output: the `output_transform` of MONAI's loggers."""
+    return output[0]
 
 
 class NonFiniteLossError(RuntimeError):
@@ -107,7 +113,8 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.precision = checked(precision, device)
         self.channels_last = channels_last
         self.clip_norm = clip_norm
-        self._frozen = [module for module in network.modules() if isinstance(module, _BatchNorm)] if frozen_norm else []
+        norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+        self._frozen = norms if flag("frozen_norm", frozen_norm) else []
         self._batch_sampler: Any = getattr(train_data_loader, "batch_sampler", None)
         if channels_last:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -129,7 +136,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             event_names=[OptimiserEvents],
             decollate=False,
             optim_set_to_none=True,
-            compile=compile,
+            compile=flag("compile", compile),
             accumulation_steps=accumulation_steps,
         )
         self.scaler: Any = torch.amp.GradScaler(device.type) if precision == "fp16" else None
@@ -139,6 +146,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             self.remembered["teacher"] = teacher
         if self.scaler is not None:
             self.remembered["scaler"] = self.scaler
+        self._running = [buffer for buffer in self.student.buffers() if buffer.is_floating_point()]
         self._sums: dict[str, Tensor] = {}
         self.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         self.add_event_handler(Events.EPOCH_COMPLETED, self._average_epoch)
@@ -183,19 +191,20 @@ class SemiSupervisedTrainer(SupervisedTrainer):
     def _iteration(self, _: Engine, batchdata: Mapping[str, Any]) -> list[dict[str, Tensor]]:  # type: ignore[override]
         """One batch. The output is a list of one dict, as MONAI's loggers expect of an engine that decollates."""
         position = (self.state.iteration - 1) % self.state.epoch_length
-        first = position % self.accumulation_steps == 0
-        last = (position + 1) % self.accumulation_steps == 0 or position + 1 == self.state.epoch_length
+        first = position - position % self.accumulation_steps
+        group = min(self.accumulation_steps, self.state.epoch_length - first)
         self.network.train()
         for norm in self._frozen:
             norm.eval()
-        if first:
+        if position == first:
             self.optimizer.zero_grad(set_to_none=True)
         viewed = self.views(to_device(batchdata, self.state.device, self.non_blocking), self.state.iteration)
         losses = self.criterion(self._compare(viewed))
         self.fire_event(IterationEvents.LOSS_COMPLETED)
         self._refuse_non_finite(losses, batchdata)
-        self._backward(losses["loss"] / self.accumulation_steps)
-        if last and self._step():
+        self._backward(losses["loss"] / group)
+        if position + 1 == first + group and self._step():
+            average_buffers(self._running)
             self.state.optimiser_step += 1
             self.fire_event(OptimiserEvents.STEPPED)
         values = {name: value.detach() for name, value in losses.items()}
@@ -226,7 +235,10 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             return in_fp32(self.inferer(formatted(images, self.channels_last), self.network))
 
     def _refuse_non_finite(self, losses: Mapping[str, Tensor], batch: Mapping[str, Any]) -> None:
-        if torch.isfinite(losses["loss"]):
+        finite = torch.isfinite(losses["loss"]).float()
+        if idist.get_world_size() > 1:  # all stop together, or the others would wait for this one's gradient
+            torch.distributed.all_reduce(finite)
+        if finite >= idist.get_world_size():
             return
         terms = ", ".join(f"{name} {value.item():.4g}" for name, value in losses.items())
         files = "\n  ".join(map(str, batch.get("id", ())))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
@@ -33,12 +34,15 @@ class Console:
     def attach(self, engine: Any) -> None:
         """To the trainer, after MONAI's ValidationHandler. Ranks other than 0 are silent."""
         if idist.get_rank() == 0:
-            engine.add_event_handler(Events.STARTED, self._start)
+            engine.add_event_handler(Events.EPOCH_STARTED, self._start)
             engine.add_event_handler(Events.ITERATION_COMPLETED, self._advance)
             engine.add_event_handler(Events.EPOCH_COMPLETED, self._report)
             engine.add_event_handler(Events.COMPLETED | Events.EXCEPTION_RAISED, self._close)
 
     def _start(self, engine: Any) -> None:
+        """At the first epoch, when a resumed run knows what is already done."""
+        if self._bar is not None:
+            return
         interactive = sys.stderr.isatty()
         self._bar = tqdm(
             total=engine.state.max_epochs * engine.state.epoch_length,
@@ -79,6 +83,7 @@ def announce(profile: str, dataset_dir: str, data: str) -> None:
 
 
 def say_where(**places: str) -> None:
-    """The run's last lines: where everything is."""
+    """The run's last lines: where everything is that there is."""
     if idist.get_rank() == 0:
-        logger.info("Done.\n%s", "\n".join(f"  {name:<12}{place}" for name, place in places.items()))
+        there = {name: place for name, place in places.items() if Path(place).exists()}
+        logger.info("Done.\n%s", "\n".join(f"  {name:<12}{place}" for name, place in there.items()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import ignite.distributed as idist
 import torch
 from ignite.engine import Events
 from torch import Tensor, nn
@@ -18,9 +17,8 @@ class EMATeacher:
 
     While α_n < α the teacher is the plain average of all the student's weights so far. The teacher starts as the
     student is at STARTED, after pretrained weights were loaded, unless the run resumes. Every parameter and every
-    floating buffer is averaged, in one fused update; counters are copied. With several processes, the student's
-    buffers (batch normalisation's averages, which differ by process) are first averaged over the processes, so that
-    student and teacher are the same on all of them.
+    floating buffer is averaged, in one fused update; counters are copied. The trainer keeps the student the same on
+    all processes, and so the teacher is.
 
     >>> student = nn.Linear(1, 1)
     >>> handler = EMATeacher(Teacher(student), student, decay=0.99)
@@ -66,7 +64,6 @@ class EMATeacher:
         floating = [pair for pair in buffers if pair[1].is_floating_point()]
         self._averaged = pairs + (floating if self.average_buffers else [])
         self._copied = [pair for pair in buffers if not (self.average_buffers and pair[1].is_floating_point())]
-        self._student_buffers = [pair[1] for pair in floating]
 
     def _copy(self, engine: Any) -> None:
         if engine.state.optimiser_step == 0:
@@ -74,7 +71,6 @@ class EMATeacher:
 
     @torch.no_grad()
     def _move(self, engine: Any) -> None:
-        _average_over_processes(self._student_buffers)
         followers = [follower for follower, _ in self._averaged]
         leaders = [leader for _, leader in self._averaged]
         torch._foreach_lerp_(followers, leaders, 1.0 - self.decay_at(engine.state.optimiser_step))
@@ -85,13 +81,3 @@ class EMATeacher:
 def _assign(pairs: list[tuple[Tensor, Tensor]]) -> None:
     for follower, leader in pairs:
         follower.copy_(leader)
-
-
-def _average_over_processes(buffers: list[Tensor]) -> None:
-    if idist.get_world_size() == 1 or not buffers:
-        return
-    flat = torch.cat([buffer.flatten() for buffer in buffers])
-    torch.distributed.all_reduce(flat)
-    flat /= idist.get_world_size()
-    for buffer, part in zip(buffers, flat.split([buffer.numel() for buffer in buffers]), strict=True):
-        buffer.copy_(part.view_as(buffer))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
-from torch import nn
 
 from semimed_monai.networks.card import write_card
 from semimed_monai.places import save_tensors
@@ -25,13 +24,13 @@ class KeepBest:
     `card`, a `network.json` beside the first file says what network the weights are of: its arguments, and the card.
 
     >>> validator = Engine(lambda engine, batch: None)
-    >>> KeepBest(validator, "f1", {"model.pt": nn.Linear(1, 1)}).best
+    >>> KeepBest(validator, "f1", [{"path": "model.pt", "network": nn.Linear(1, 1)}]).best
     -inf
 
     Args:
         validator: the engine whose `state.metrics` hold the metric.
         metric: its name; larger is better.
-        save: file → network. The first is the deployable one.
+        save: files, each with its `path` and the `network` whose weights it gets. The first is the deployable one.
         card: what else to write into network.json (image size, classes), or None for no such file.
         patience: validations without a new best after which the run ends, or None.
 
@@ -43,13 +42,13 @@ class KeepBest:
         self,
         validator: Engine,
         metric: str,
-        save: Mapping[str, nn.Module],
+        save: Sequence[Mapping[str, Any]],
         card: Mapping[str, Any] | None = None,
         patience: int | None = None,
     ) -> None:
         self.validator = validator
         self.metric = metric
-        self.save = {Path(path): network for path, network in save.items()}
+        self.save = {Path(file["path"]): file["network"] for file in save}
         self.card = card
         self.patience = patience
         self.best = -math.inf
@@ -62,6 +61,13 @@ class KeepBest:
         engine.remembered["best"] = self
         self.validator.add_event_handler(Events.COMPLETED, self._compare)
         engine.add_event_handler(Events.EPOCH_STARTED, self._stop_if_done)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._validate_last)
+
+    def _validate_last(self) -> None:
+        """Whatever the interval: what is kept at the end is of this run, and its last epochs had their chance."""
+        state = self._trainer.state
+        if state.epoch == state.max_epochs and self.validator.state.epoch != state.epoch:
+            self.validator.run(state.epoch)
 
     def state_dict(self) -> dict[str, float]:
         """The best so far and how long ago."""

@@ -15,6 +15,7 @@ from ignite.engine import Events
 
 from semimed_monai.engines.trainer import Stateful
 from semimed_monai.places import save_tensors
+from semimed_monai.vocabulary import flag
 
 logger = logging.getLogger("semimed")
 
@@ -38,19 +39,26 @@ class RunState:
         path: the file; not in the bundle's models/ folder, where MONAI Label would offer it as a model.
         resume: whether to go on from the file. If there is none, the run starts from the beginning and says so.
         also: further objects by name, such as a learning-rate scheduler.
+        identity: plain values that make it this run and no other (data, labelled share, seed); with them the terms and
+            their weights are compared.
         every: epochs between two files; the last epoch is always written.
 
     Raises:
-        RunStateError: `resume` is not a bool, or the file is of another network or unreadable.
+        ValueError: `resume` is not a bool.
+        RunStateError: the file is of another network or run, or unreadable.
     """
 
     def __init__(
-        self, path: str | Path, resume: bool = False, also: Mapping[str, Stateful] | None = None, every: int = 1
+        self,
+        path: str | Path,
+        resume: bool = False,
+        also: Mapping[str, Stateful] | None = None,
+        every: int = 1,
+        identity: Mapping[str, Any] | None = None,
     ) -> None:
-        if not isinstance(resume, bool):
-            raise RunStateError(f"resume is {resume!r}, which is no bool: write --resume True or --resume False")
         self.path = Path(path)
-        self.resume = resume
+        self.resume = flag("resume", resume)
+        self._identity = dict(identity or {})
         self.every = every
         self._also = dict(also or {})
 
@@ -59,6 +67,10 @@ class RunState:
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._save)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._say_how_to_go_on)
+
+    def _identity_of(self, engine: Any) -> dict[str, Any]:
+        terms = {f"weight of {name}": float(term.weight) for name, term in engine.criterion.terms.items()}
+        return {**self._identity, **terms, "batches per epoch": engine.state.epoch_length}
 
     def _objects(self, engine: Any) -> dict[str, Stateful]:
         return {**engine.remembered, **self._also}
@@ -70,7 +82,7 @@ class RunState:
             objects = {name: kept.state_dict() for name, kept in self._objects(engine).items()}
             content = {
                 "counters": counters,
-                "epoch_length": engine.state.epoch_length,
+                "identity": self._identity_of(engine),
                 "objects": objects,
                 "random": _random_states(),
             }
@@ -107,7 +119,7 @@ class RunState:
         logger.info("resumed from %s after epoch %d", self.path, engine.state.epoch)
 
     def _refuse_other_run(self, content: Any, engine: Any) -> None:
-        if not isinstance(content, dict) or set(content) != {"counters", "epoch_length", "objects", "random"}:
+        if not isinstance(content, dict) or set(content) != {"counters", "identity", "objects", "random"}:
             raise RunStateError(f"{self.path} is no run state of this library; give the file that training wrote")
         missing = set(self._objects(engine)) ^ set(content["objects"])
         if missing:
@@ -115,10 +127,14 @@ class RunState:
                 f"{self.path} was written by a run with other parts: {', '.join(sorted(missing))} stands on one side "
                 "only; resume with the settings of that run"
             )
-        if content["epoch_length"] != engine.state.epoch_length:
+        then, now = content["identity"], self._identity_of(engine)
+        differing = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+        if differing:
+            each = [f"{key} {then.get(key, 'none')} there, {now.get(key, 'none')} here" for key in differing]
+            changes = "; ".join(each)
             raise RunStateError(
-                f"{self.path} was written by a run with {content['epoch_length']} batches per epoch, this one has "
-                f"{engine.state.epoch_length}; resume with the data and batch sizes of that run"
+                f"{self.path} was written by another run ({changes}): resume with the settings of that run, or start "
+                "without --resume True"
             )
 
     def _say_how_to_go_on(self, engine: Any, error: BaseException) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from semimed_monai.losses.criterion import Term
+from semimed_monai.losses.criterion import Term, mean_over
 from semimed_monai.vocabulary import Step, class_map, required
 
 _SMALLEST = 1e-5
@@ -54,8 +54,7 @@ class AttentionLoss(Term):
         self.observed = {"empty_maps": ((attention.detach().amax((1, 2, 3)) < 0.5) & counted).sum().float()}
         inside = (attention * mask).sum((1, 2, 3)) / attention.sum((1, 2, 3)).clamp(min=_SMALLEST)
         each = self.lambda_a * relative_square_difference(attention, mask) + self.lambda_r * (1 - inside)
-        mean: Tensor = (each * counted).sum() / counted.sum().clamp(min=1)
-        return mean
+        return mean_over(each, counted)
 
 
 class AttentionConsistency(Term):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from semimed_monai.losses.criterion import Term
+from semimed_monai.losses.criterion import Term, mean_over
 from semimed_monai.vocabulary import UNLABELLED, Step, required
 
 
@@ -31,18 +31,20 @@ class CrossEntropy(Term):
 
     def forward(self, step: Step) -> Tensor:
         logits = required(step.student.logits, self, "logits")
-        total = functional.cross_entropy(
+        each = functional.cross_entropy(
             logits,
             step.batch["label"],
             ignore_index=UNLABELLED,
             label_smoothing=self.label_smoothing,
-            reduction="sum",
+            reduction="none",
         )
-        return total / step.labelled.sum().clamp(min=1)
+        return mean_over(each, step.labelled)
 
 
 class ClassConsistency(Term):
     """L_cc (Eq. 3): (softmax(student) − softmax(teacher))², the mean over classes and rows.
+
+    Of a segmenter, also over pixels: the teacher's are carried into the student's frame, and those out of view are 0.
 
     >>> ClassConsistency(weight=2.0).factor(progress=0.5)
     2.0
@@ -53,6 +55,10 @@ class ClassConsistency(Term):
     def forward(self, step: Step) -> Tensor:
         if step.teacher is None:
             raise ValueError("ClassConsistency compares with the teacher, but the run has none: set `teacher`")
-        student = required(step.student.logits, self, "logits")
-        teacher = required(step.teacher.logits, self, "logits")
-        return (torch.softmax(student, dim=1) - torch.softmax(teacher, dim=1)).square().mean()
+        student = torch.softmax(required(step.student.logits, self, "logits"), dim=1)
+        teacher = torch.softmax(required(step.teacher.logits, self, "logits"), dim=1)
+        if student.dim() == 2:
+            return (student - teacher).square().mean()
+        teacher, in_view = step.geometry.carry(teacher)
+        difference = student - teacher
+        return (difference if in_view is None else difference * in_view).square().mean()

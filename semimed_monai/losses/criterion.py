@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import cast
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine
 from torch import Tensor, nn
@@ -40,6 +41,21 @@ class SigmoidRamp:
             return 0.0
         position = min((progress - self.start) / (self.end - self.start), 1.0)
         return math.exp(-self.steepness * (1.0 - position) ** 2)
+
+
+def mean_over(each: Tensor, counted: Tensor) -> Tensor:
+    """Σ each over the counted rows / their number: over the rows of all processes, whose gradients are averaged.
+
+    Zero, with a graph, when no row counts.
+
+    >>> mean_over(torch.tensor([1.0, 2.0, 9.0]), torch.tensor([True, True, False]))
+    tensor(1.5000)
+    """
+    count = counted.sum().to(each.dtype)
+    if idist.get_world_size() > 1:
+        torch.distributed.all_reduce(count)
+        count = count / idist.get_world_size()
+    return (each * counted).sum() / count.clamp(min=1 / idist.get_world_size())
 
 
 class Term(nn.Module):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from monai.losses import DiceCELoss
+from monai.losses import DiceLoss
 from torch import Tensor
+from torch.nn import functional
 
-from semimed_monai.losses.criterion import Term
+from semimed_monai.losses.criterion import Term, mean_over
 from semimed_monai.vocabulary import Step, required
 
 
 class DiceCrossEntropy(Term):
-    """Soft Dice + cross-entropy of B×C×H×W scores against the mask's class numbers (monai.losses.DiceCELoss),
-    over the rows that have a mask.
+    """Soft Dice (monai.losses.DiceLoss) + cross-entropy of B×C×H×W scores against the mask's class numbers.
+
+    Each image first, then the mean over the rows that have a mask. MONAI's DiceCELoss pools or averages over whatever
+    rows a process happens to have; an image's own value is the same on any number of processes.
 
     >>> DiceCrossEntropy(include_background=False).weight
     1.0
@@ -30,12 +33,11 @@ class DiceCrossEntropy(Term):
         ramp: Callable[[float], float] | None = None,
     ) -> None:
         super().__init__(weight, ramp)
-        self.loss = DiceCELoss(include_background=include_background, to_onehot_y=True, softmax=True, batch=True)
+        self.dice = DiceLoss(include_background=include_background, to_onehot_y=True, softmax=True, reduction="none")
 
     def forward(self, step: Step) -> Tensor:
         logits = required(step.student.logits, self, "logits")
-        counted = step.batch["has_mask"]
-        if not counted.any():
-            return logits.sum() * 0
-        value: Tensor = self.loss(logits[counted], step.batch["mask"][counted])
-        return value
+        mask: Tensor = step.batch["mask"]
+        dice = self.dice(logits, mask).flatten(1).mean(1)
+        entropy = functional.cross_entropy(logits, mask[:, 0].long(), reduction="none").flatten(1).mean(1)
+        return mean_over(dice + entropy, step.batch["has_mask"])

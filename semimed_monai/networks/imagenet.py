@@ -9,13 +9,14 @@ import torch
 from monai.networks.nets import SEResNext50
 
 from semimed_monai.networks.attention_classifier import AttentionClassifier
+from semimed_monai.vocabulary import flag
 
 logger = logging.getLogger("semimed")
 
 
 @torch.no_grad()
-def load_imagenet(network: AttentionClassifier) -> bool:
-    """Start from SE-ResNeXt50's ImageNet weights; True if they were there.
+def load_imagenet(network: AttentionClassifier, pretrained: bool = True) -> bool:
+    """Start from SE-ResNeXt50's ImageNet weights, unless `pretrained` is False; True if they were there.
 
     They come from torch's hub cache (TORCH_HOME), or are fetched into it. The head keeps its random start; a stem of
     one channel is the sum of the three colours', which gives grey images what a colour network would see.
@@ -23,6 +24,8 @@ def load_imagenet(network: AttentionClassifier) -> bool:
     Raises:
         ValueError: the network is not of SE-ResNeXt50's size.
     """
+    if not flag("pretrained", pretrained):
+        return False
     try:
         source = SEResNext50(spatial_dims=2, in_channels=3, num_classes=1000, pretrained=True).state_dict()
     except (URLError, OSError, RuntimeError) as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: the runs are not comparable: same seed twice, other data, share or section.
+        ValueError: a seed stands there twice.
     """
     runs = [json.loads(path.read_text()) for path in sorted(folder.glob("*/metrics.json"))]
     if not runs:
@@ -30,10 +30,6 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
     seeds = [run["seed"] for run in runs]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"{folder} holds a seed twice: {seeds}")
-    for key in ("dataset", "dataset_version", "section", "labelled_share", "profile"):
-        values = {json.dumps(run[key]) for run in runs}
-        if len(values) > 1:
-            raise ValueError(f"the runs in {folder} differ in {key}: {', '.join(sorted(values))}")
     return sorted(runs, key=lambda run: int(run["seed"]))
 
 
@@ -50,28 +46,40 @@ def cell(values: Sequence[float | None]) -> str:
     return f"{statistics.mean(known):.1f} ± {spread:.1f}"
 
 
+def refuse_unequal(methods: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Methods stand in one table only if they were measured on the same: section of the same data.
+
+    Raises:
+        ValueError: they differ in one of these, or runs of one method in their labelled share.
+    """
+    for key in ("dataset", "dataset_version", "dataset_digest", "section", "profile"):
+        values = sorted({str(run.get(key)) for runs in methods.values() for run in runs})
+        if len(values) > 1:
+            raise ValueError(f"these runs cannot be compared, they differ in {key}: {', '.join(values)}")
+    for name, runs in methods.items():
+        shares = sorted({run["labelled_share"] for run in runs})
+        if len(shares) > 1:
+            raise ValueError(f"the runs of {name} differ in labelled_share: {', '.join(map(str, shares))}")
+
+
 def table(folders: Sequence[Path], scores: Sequence[str] = SCORES) -> str:
-    """A Markdown table: methods × networks in rows, scores in columns, the shapes' TIoU below."""
-    lines = [f"| method | network | {' | '.join(scores)} |", "|---|---|" + "---|" * len(scores)]
-    notes = []
-    for folder in folders:
-        runs = read_runs(folder)
-        for network in runs[0]["scores"]:
+    """A Markdown table: methods × networks in rows, scores in columns, what was measured below."""
+    methods = {folder.name: read_runs(folder) for folder in folders}
+    refuse_unequal(methods)
+    lines = [f"| method | labels | network | {' | '.join(scores)} |", "|---|---|---|" + "---|" * len(scores)]
+    for name, runs in methods.items():
+        for network, example in runs[0]["scores"].items():
             found = [run["scores"][network] for run in runs]
-            cells = [
-                cell([scored[score]["value"] for scored in found]) if score in found[0] else "" for score in scores
-            ]
-            lines.append(f"| {folder.name} | {network} | {' | '.join(cells)} |")
-        first = runs[0]
-        seeds = ", ".join(str(run["seed"]) for run in runs)
-        share = first["labelled_share"]
-        what = f"{first['dataset']} {first['dataset_version']}, {first['section']}"
-        notes.append(f"{folder.name}: {what}, {share:.0%} labelled, seeds {seeds}")
-    shapes = read_runs(folders[0])[0]["scores"]["teacher"]
+            cells = [cell([one[score]["value"] for one in found]) if score in example else "" for score in scores]
+            lines.append(f"| {name} | {runs[0]['labelled_share']:.0%} | {network} | {' | '.join(cells)} |")
+    first = next(iter(methods.values()))[0]
+    seeds = "; ".join(f"{name} {', '.join(str(run['seed']) for run in runs)}" for name, runs in methods.items())
+    lines += ["", f"{first['dataset']} {first['dataset_version']}, {first['section']} section; seeds: {seeds}."]
+    shapes = next(iter(first["scores"].values()))
     if "tiou_disc" in shapes:
         disc, ones = (100 * shapes[name]["value"] for name in ("tiou_disc", "tiou_ones"))
-        notes.append(f"TIoU of a centred disc {disc:.1f}, of a map of ones {ones:.1f}")
-    return "\n".join([*lines, "", *notes])
+        lines.append(f"TIoU of a centred disc {disc:.1f}, of a map of ones {ones:.1f}.")
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

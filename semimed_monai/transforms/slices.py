@@ -27,6 +27,7 @@ from torch import Tensor
 from semimed_monai.transforms.grid import Grid, read_grid
 from semimed_monai.transforms.squares import Aspect, to_square
 from semimed_monai.transforms.volumes import read_image, read_mask
+from semimed_monai.vocabulary import flag
 
 Item = Mapping[str, Any]
 MaskKind = Literal["binary", "labels"]
@@ -138,7 +139,7 @@ class LoadSlice(Transform):
     def __init__(self, n4: bool = False, colour: bool = False, mask: MaskKind = "binary") -> None:
         if mask not in ("binary", "labels"):
             raise ValueError(f'mask="{mask}": choose "binary" or "labels"')
-        self.n4, self.colour, self.mask = n4, colour, mask
+        self.n4, self.colour, self.mask = flag("n4", n4), colour, mask
 
     def __call__(self, item: Item) -> dict[str, Any]:
         path = os.fspath(item["image"])

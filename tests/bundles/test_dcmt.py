@@ -114,7 +114,16 @@ def test_metrics_are_of_both_networks_with_intervals(trained: tuple[Path, str]) 
     assert np.mean(right) == pytest.approx(content["scores"]["teacher"]["accuracy"]["value"])
 
 
-def test_weights_are_the_teachers_and_plain(trained: tuple[Path, str]) -> None:
+def test_model_is_the_teacher_and_the_other_file_the_student(run_bundle: Run, tmp_path: Path) -> None:
+    run_bundle(TRAIN, *TINY, "--max_epochs=1", "--val_interval=5", *into(tmp_path), cwd=tmp_path)
+    state = torch.load(tmp_path / "run_state.pt", weights_only=True)["objects"]
+    assert state["best"]["best_epoch"] == 1  # the last epoch is validated whatever the interval
+    teacher = {name.removeprefix("average."): value for name, value in state["teacher"].items()}
+    assert same(weights_of(tmp_path), teacher)
+    assert same(torch.load(tmp_path / "student.pt", weights_only=True), state["student"])
+
+
+def test_weights_are_plain(trained: tuple[Path, str]) -> None:
     card = json.loads((trained[0] / "models/network.json").read_text())
     assert card["size"] == 32
     assert card["classes"] == ["normal", "partial", "full"]
@@ -146,7 +155,7 @@ def test_every_term_and_score_is_in_tensorboard(trained: tuple[Path, str]) -> No
 def test_evaluate_gives_the_runs_own_numbers(trained: tuple[Path, str], run_bundle: Run, tmp_path: Path) -> None:
     run_bundle(
         [TRAIN, CONFIGS / "evaluate.json"],
-        *TINY,
+        *[setting for setting in TINY if not setting.startswith(("--image_size", "--width"))],
         f"--output_dir={trained[0]}",
         f"--ckpt_dir={trained[0]}/models",
         f"--test#evaluation#output_dir={tmp_path}",
@@ -193,9 +202,12 @@ def test_hidden_labels_and_masks_change_no_bit(dataset: Path, run_bundle: Run, t
     content = json.loads(before)
     hidden = [item for item in content["training"] if not item["labelled"]]
     assert len(hidden) >= 18
-    labels, masks = [item["label"] for item in hidden], [item["mask"] for item in hidden]
-    for item, label, mask in zip(hidden, labels[::-1], masks[6:] + masks[:6], strict=True):
-        item["label"], item["mask"] = (label + 1) % 3, mask
+    for mask in {item["mask"] for item in hidden}:
+        image = nib.load(dataset / mask)
+        other = nib.Nifti1Image(np.flip(np.asanyarray(image.dataobj), axis=(0, 1)).copy(), image.affine)
+        nib.save(other, dataset / mask.replace("masks/", "masks/other_"))
+    for item, label in zip(hidden, [item["label"] for item in hidden][::-1], strict=True):
+        item["label"], item["mask"] = (label + 1) % 3, item["mask"].replace("masks/", "masks/other_")
     file.write_text(json.dumps(content))
     try:
         run_bundle(TRAIN, *own(dataset), *into(tmp_path / "two"), cwd=tmp_path)

@@ -1,89 +1,18 @@
+"""The datalist's form, its items, what is hidden of them; test_contents.py has what is found in the files."""
+
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
-import nibabel as nib
-import numpy as np
-import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from semimed_monai.data import Datalist, DatalistError, contents, write_datalist
+from semimed_monai.data import Datalist, DatalistError, write_datalist
 
 CLASSES = ["normal", "partial", "full"]
-SAGITTAL = np.diag([-0.3, 0.3, 3.0, 1])[[2, 0, 1, 3]]  # the third axis of the array runs from left to right
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("SEMIMED_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """Twelve PNG persons of two images, a mask for each, a volume with its mask, and their datalist."""
-    folder = tmp_path / "set"
-    folder.mkdir()
-    for n in range(24):
-        Image.fromarray(np.full((6, 8), n, dtype=np.uint8)).save(folder / f"{n}.png")
-        Image.fromarray(np.full((6, 8), n % 2 * 255, dtype=np.uint8)).save(folder / f"{n}m.png")
-    volume(folder / "v.nii.gz", np.zeros((6, 5, 4)))
-    volume(folder / "vm.nii.gz", np.zeros((6, 5, 4), dtype=np.uint8))
-    items = [picture(n, n // 2 % 3, f"p{n // 2}") for n in range(24)]
-    knee = [{"image": "v.nii.gz", "slice": n, "label": n, "mask": "vm.nii.gz", "group": "v"} for n in range(3)]
-    sections = {"training": items[:18], "validation": items[18:], "test": knee}
-    write_datalist(folder, name="set", classes=CLASSES, sections=sections, provenance={"seed": 1})
-    return folder
-
-
-def picture(n: int, label: int, group: str) -> dict:
-    return {"image": f"{n}.png", "label": label, "mask": f"{n}m.png", "group": group}
-
-
-def volume(path: Path, values: np.ndarray) -> None:
-    nib.save(nib.Nifti1Image(values, SAGITTAL), path)
-
-
-def dicom(path: Path, pixels: np.ndarray) -> None:
-    scan = pydicom.Dataset()
-    scan.file_meta = pydicom.dataset.FileMetaDataset()
-    scan.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    scan.file_meta.MediaStorageSOPClassUID = scan.SOPClassUID = SecondaryCaptureImageStorage
-    scan.file_meta.MediaStorageSOPInstanceUID = scan.SOPInstanceUID = generate_uid()
-    scan.Rows, scan.Columns = pixels.shape
-    scan.SamplesPerPixel, scan.PhotometricInterpretation, scan.PixelRepresentation = 1, "MONOCHROME2", 0
-    scan.BitsAllocated = scan.BitsStored = 16
-    scan.HighBit = 15
-    scan.PixelData = pixels.astype("<u2").tobytes()
-    path.parent.mkdir(exist_ok=True)
-    pydicom.dcmwrite(path, scan, enforce_file_format=True)
-
-
-def changed(folder: Path, change) -> Path:
-    """Apply a change to the datalist's JSON."""
-    file = folder / "datalist.json"
-    head = json.loads(file.read_text())
-    change(head)
-    file.write_text(json.dumps(head))
-    return file
-
-
-def problems(path: Path, **settings_) -> list[str]:
-    with pytest.raises(DatalistError) as caught:
-        Datalist(path, **settings_)
-    assert all(problem in str(caught.value) for problem in caught.value.problems[:50])
-    return caught.value.problems
-
-
-def only(path: Path, **settings_) -> str:
-    (problem,) = problems(path, **settings_)
-    return problem
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_items_have_the_form_that_the_transforms_get(folder):
@@ -103,7 +32,7 @@ def test_items_have_the_form_that_the_transforms_get(folder):
     assert listed.labelled() == Datalist(str(folder / "datalist.json")).labelled()
 
 
-def test_digest_is_of_the_file_and_changes_with_it(folder):
+def test_digest_is_of_the_file_and_changes_with_it(folder, changed):
     before = Datalist(folder).digest
     assert Datalist(folder).digest == before
     changed(folder, lambda head: head.update(version="2"))
@@ -133,7 +62,16 @@ def test_callers_cannot_change_the_items(folder):
 def test_hidden_labels_masks_and_boxes_change_nothing(tmp_path_factory, shuffle):
     folder = tmp_path_factory.mktemp("hidden")
     items = [
-        {**picture(n, n % 3, f"p{n}"), "labelled": n < 6, "boxes": [[0, 0, 1 + n, 1]], "id": f"i{n}"} for n in range(15)
+        {
+            "image": f"{n}.png",
+            "label": n % 3,
+            "mask": f"{n}m.png",
+            "boxes": [[0, 0, 1 + n, 1]],
+            "group": f"p{n}",
+            "id": f"i{n}",
+            "labelled": n < 6,
+        }
+        for n in range(15)
     ]
     order = shuffle.sample(range(6, 15), 9)
     swapped = items[:6] + [
@@ -150,7 +88,7 @@ def test_hidden_labels_masks_and_boxes_change_nothing(tmp_path_factory, shuffle)
     assert [item["label"] for item in seen[0][0]] == [0, 1, 2, 0, 1, 2]
 
 
-def test_hidden_masks_are_not_looked_at_by_the_choice(folder):
+def test_hidden_masks_are_not_looked_at_by_the_choice(folder, changed):
     before = Datalist(folder, labelled_share=0.3)
     hidden = {item["id"] for item in before.unlabelled()}
 
@@ -168,7 +106,7 @@ def test_training_cannot_be_had_with_its_hidden_labels(folder):
         Datalist(folder).section("training")
 
 
-def test_empty_section_says_so(folder):
+def test_empty_section_says_so(folder, changed):
     changed(folder, lambda head: head.pop("validation"))
     with pytest.raises(ValueError, match="'set' has no validation items: add some"):
         Datalist(folder).section("validation")
@@ -186,13 +124,13 @@ def test_summary_counts_what_may_be_seen(folder):
     ]
 
 
-def test_items_without_a_label_are_unlabelled_and_lose_their_masks(folder):
+def test_items_without_a_label_are_unlabelled_and_lose_their_masks(folder, changed):
     changed(folder, lambda head: [item.pop("label") for item in head["training"][:4]])
     hidden = Datalist(folder).unlabelled()
     assert [(item["id"], item["label"], item["mask"]) for item in hidden] == [(f"{n}.png", -1, None) for n in range(4)]
 
 
-def test_list_without_labels_is_labelled_by_its_masks(folder):
+def test_list_without_labels_is_labelled_by_its_masks(folder, changed):
     def drop(head):
         for section in ("training", "validation", "test"):
             for item in head[section]:
@@ -213,47 +151,18 @@ def test_several_labels_are_hidden_in_their_form(tmp_path):
     assert [item["label"] for item in listed.unlabelled()] == [[-1, -1, -1]] * 6
 
 
-def test_label_map_carries_class_and_mask(folder):
-    def use_map(head):
-        head["training"][0] = {"image": "0.png", "label_map": "map.png", "group": "p0"}
-
-    changed(folder, use_map)
-    Image.fromarray(np.array([[0, 3] * 4] * 6, dtype=np.uint8)).save(folder / "map.png")
-    item = Datalist(folder).labelled()[0]
-    assert (item["label"], item["mask"], item["label_map"]) == (-1, None, str(folder / "map.png"))
-    Image.fromarray(np.full((6, 8), 4, dtype=np.uint8)).save(folder / "map.png")
-    assert "map.png has values that are no class ([4])" in only(folder)
-
-
-def test_dicom_file_and_series_are_read(folder):
-    dicom(folder / "cr.dcm", np.ones((6, 8)))
-    for n in range(3):
-        dicom(folder / "series" / f"{n}", np.ones((5, 7)))
-    volume(folder / "sm.nii.gz", np.zeros((7, 5, 3), dtype=np.uint8))
-    new = [
-        {"image": "cr.dcm", "mask": "0m.png", "label": 0, "group": "a"},
-        {"image": "series", "mask": "sm.nii.gz", "slice": 2, "label": 0, "group": "b"},
-    ]
-    changed(folder, lambda head: head["training"].extend(new))
-    assert [item["id"] for item in Datalist(folder).labelled()[-2:]] == ["cr.dcm", "series#2"]
-    changed(folder, lambda head: head["training"][-1].update(slice=3))
-    assert "slice 3 of series does not exist: its last slice is 2" in only(folder)
-    (folder / "series" / "1").write_bytes((folder / "series" / "1").read_bytes()[:-20])
-    assert "series cannot be read" in only(folder)
-
-
 # One test for each bad input.
 
 
-def test_folder_that_does_not_exist(tmp_path):
+def test_folder_that_does_not_exist(tmp_path, only):
     assert only(tmp_path / "none") == "there is no such folder: set dataset_dir to one that holds a datalist.json"
 
 
-def test_folder_without_a_datalist(tmp_path):
-    assert "there is no such file: write it with a module of data_prep" in only(tmp_path)
+def test_folder_without_a_datalist(tmp_path, only):
+    assert "there is no such file: write it as in README.md, or with a module of data_prep" in only(tmp_path)
 
 
-def test_file_that_is_not_json(folder):
+def test_file_that_is_not_json(folder, only):
     (folder / "datalist.json").write_text("{")
     assert "it is not JSON" in only(folder)
 
@@ -271,7 +180,7 @@ def test_file_that_is_not_json(folder):
         ({"trainning": []}, "unknown key 'trainning': did you mean 'training'?"),
     ],
 )
-def test_wrong_head(folder, change, message):
+def test_wrong_head(folder, change, message, changed, only):
     assert message in only(changed(folder, lambda head: head.update(change)))
 
 
@@ -304,13 +213,13 @@ def test_wrong_head(folder, change, message):
         ({"id": "5.png"}, "training[5] (5.png): the same image and slice, or the same id, as training[0]"),
     ],
 )
-def test_wrong_item(folder, change, message):
+def test_wrong_item(folder, change, message, changed, problems):
     found = problems(changed(folder, lambda head: head["training"][0].update(change)))
     assert [problem for problem in found if message in problem]
     assert len(found) == 1 or "group" in message or "labelled '" in message
 
 
-def test_class_without_a_labelled_item(folder):
+def test_class_without_a_labelled_item(folder, changed, only):
     def drop(head):
         for item in head["training"]:
             item["labelled"] = item["label"] != 2
@@ -320,61 +229,17 @@ def test_class_without_a_labelled_item(folder):
     )
 
 
-def test_training_without_any_label(folder):
+def test_training_without_any_label(folder, changed, only):
     changed(folder, lambda head: [item.pop("label") for item in head["training"]])
     assert "no training item is labelled" in only(folder)
 
 
-def test_validation_item_without_a_label(folder):
+def test_validation_item_without_a_label(folder, changed, only):
     changed(folder, lambda head: head["validation"][1].pop("label"))
     assert "validation[1] (19.png): evaluation needs a label" in only(folder)
 
 
-def test_missing_file(folder):
-    (folder / "7.png").unlink()
-    message = f"training[7] (7.png): 7.png is missing in {folder}: correct the path, or remove its items"
-    assert only(folder) == message
-
-
-@pytest.mark.parametrize("name", ["3.png", "3m.png", "v.nii.gz", "vm.nii.gz"])
-def test_truncated_file(folder, name):
-    whole = (folder / name).read_bytes()
-    (folder / name).write_bytes(whole[: len(whole) * 2 // 3])
-    assert f"{name} cannot be read (" in only(folder)
-
-
-def test_truncated_uncompressed_volume(folder):
-    volume(folder / "w.nii", np.zeros((6, 5, 4)))
-    (folder / "w.nii").write_bytes((folder / "w.nii").read_bytes()[:-1])
-    changed(folder, lambda head: head["test"].append({"image": "w.nii", "slice": 0, "label": 0, "group": "w"}))
-    assert only(folder).startswith("test[3] (w.nii#0): w.nii cannot be read (")
-
-
-def test_not_a_number_in_an_image(folder):
-    values = np.zeros((6, 5, 4))
-    values[1, 2, 3], values[0, 0, 0] = np.nan, np.inf
-    volume(folder / "v.nii.gz", values)
-    assert "test[0] (v.nii.gz#0): v.nii.gz has 2 values that are NaN or infinite" in only(folder)
-
-
-def test_slice_counts_along_the_left_right_axis(folder):
-    changed(folder, lambda head: head["test"][0].update(slice=4))
-    assert "slice 4 of v.nii.gz does not exist: its last slice is 3" in only(folder)
-
-
-@pytest.mark.parametrize(("shape", "written"), [((5, 6, 4), "5 x 6 x 4"), ((6, 5, 3), "6 x 5 x 3")])
-def test_mask_of_another_shape_is_named_once(folder, shape, written):
-    volume(folder / "vm.nii.gz", np.zeros(shape))
-    message = f"v.nii.gz and its mask vm.nii.gz differ in shape (6 x 5 x 4 and {written}): resample the mask"
-    assert message in only(folder)
-
-
-def test_picture_mask_of_another_shape(folder):
-    Image.fromarray(np.zeros((8, 6), dtype=np.uint8)).save(folder / "2m.png")
-    assert "2.png and its mask 2m.png differ in shape (8 x 6 x 1 and 6 x 8 x 1)" in only(folder)
-
-
-def test_all_problems_come_together(folder):
+def test_all_problems_come_together(folder, changed, problems):
     (folder / "7.png").unlink()
     (folder / "3.png").write_bytes(b"nothing")
 
@@ -389,7 +254,7 @@ def test_all_problems_come_together(folder):
         assert part in found
 
 
-def test_long_list_of_problems_is_cut(folder):
+def test_long_list_of_problems_is_cut(folder, changed):
     def spoil(head):
         head["training"] = [{"image": f"x{n}.png", "label": 9, "group": f"g{n}"} for n in range(60)]
 
@@ -404,49 +269,6 @@ def test_long_list_of_problems_is_cut(folder):
 def test_share_that_is_none(folder, share):
     with pytest.raises(ValueError, match="must be above 0 and at most 1"):
         Datalist(folder, labelled_share=share)
-
-
-# The memory of what has been checked.
-
-
-@pytest.fixture
-def opened(monkeypatch) -> list[str]:
-    names: list[str] = []
-    real = contents._opened
-    monkeypatch.setattr(contents, "_opened", lambda path: names.append(path.name) or real(path))
-    return names
-
-
-def test_each_file_is_opened_once_and_never_again_while_it_stays_the_same(folder, opened):
-    Datalist(folder)
-    assert sorted(opened) == sorted(path.name for path in folder.iterdir() if path.suffix != ".json")
-    opened.clear()
-    Datalist(folder, labelled_share=0.5)
-    assert opened == []
-    os.utime(folder / "2.png", (1, 1))  # of the same size, but another time
-    Datalist(folder)
-    assert "2.png" in opened
-
-
-def test_bad_file_is_found_each_time_and_after_a_good_check(folder):
-    Datalist(folder)
-    (folder / "2.png").write_bytes(b"nothing")
-    for _ in range(2):
-        assert "2.png cannot be read" in only(folder)
-
-
-def test_cache_that_cannot_be_written_is_no_error(folder, cache, opened):
-    cache.write_text("a file where the folder should be")
-    Datalist(folder)
-    opened.clear()
-    Datalist(folder)
-    assert "2.png" in opened
-
-
-def test_without_check_no_file_is_opened(folder, opened):
-    (folder / "7.png").unlink()
-    assert len(Datalist(folder, check=False).labelled()) == 18
-    assert opened == []
 
 
 # Writing.

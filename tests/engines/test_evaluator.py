@@ -79,7 +79,7 @@ def test_train_validate_keep(tmp_path: Path, make_trainer: Make, make_net: Make,
         Events.COMPLETED, lambda engine: scores.append((engine.state.metrics["f1"], teacher.first.weight.clone()))
     )
     ValidationHandler(1, validator).attach(trainer)
-    best = KeepBest(validator, "f1", {str(tmp_path / "model.pt"): teacher})
+    best = KeepBest(validator, "f1", [{"path": tmp_path / "model.pt", "network": teacher}])
     best.attach(trainer)
     trainer.run()
     assert len(scores) == 3

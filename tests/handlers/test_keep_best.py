@@ -25,7 +25,7 @@ class Run:
         self.network = nn.Linear(1, 1, bias=False)
         self.network.arguments = {"width": 16}  # type: ignore[assignment]
         self.file = folder / "models" / "model.pt"
-        self.handler = KeepBest(self.validator, "f1", {str(self.file): self.network}, **given)
+        self.handler = KeepBest(self.validator, "f1", [{"path": self.file, "network": self.network}], **given)
         self.handler.attach(self.trainer)
 
     def validate(self, *scores: float) -> None:

@@ -89,7 +89,7 @@ def _trainer(make_trainer: Make, make_net: Make, folder: Path, seed: int, *handl
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
     validation = Validation()
-    best = KeepBest(validation.engine, "f1", {str(folder / f"best{seed}.pt"): network})
+    best = KeepBest(validation.engine, "f1", [{"path": folder / f"best{seed}.pt", "network": network}])
     state = RunState(folder / "run_state.pt", resume, also={"scheduler": scheduler})
     terms = {
         "classification": CrossEntropy(),
@@ -206,7 +206,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, make_trainer: Make, caplog: py
 
 @pytest.mark.parametrize("resume", ["true", "false", "True", 1, 0, None])
 def test_anything_but_a_bool_is_refused(resume: Any) -> None:
-    with pytest.raises(RunStateError, match="no bool: write --resume True or --resume False"):
+    with pytest.raises(ValueError, match="no bool: write --resume True or --resume False"):
         RunState("run_state.pt", resume=resume)
 
 

@@ -34,9 +34,9 @@ def test_table_has_both_networks_and_the_shapes(tmp_path: Path) -> None:
     for seed, f1 in ((0, 0.5), (1, 0.7)):
         write_run(tmp_path / "dcmt", seed, f1)
     text = table([tmp_path / "dcmt"], ["f1", "tiou"])
-    assert "| dcmt | teacher | 60.0 ± 14.1 | 50.0 ± 0.0 |" in text
-    assert "| dcmt | student | 60.0 ± 14.1 | 50.0 ± 0.0 |" in text
-    assert "dcmt: knees 4, test, 10% labelled, seeds 0, 1" in text
+    assert "| dcmt | 10% | teacher | 60.0 ± 14.1 | 50.0 ± 0.0 |" in text
+    assert "| dcmt | 10% | student | 60.0 ± 14.1 | 50.0 ± 0.0 |" in text
+    assert "knees 4, test section; seeds: dcmt 0, 1." in text
     assert "centred disc 10.0, of a map of ones 0.0" in text
 
 
@@ -46,6 +46,19 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path, other: dict[st
     write_run(tmp_path / "dcmt", 1, 0.5, **other)
     with pytest.raises(ValueError, match=next(iter(other))):
         table([tmp_path / "dcmt"])
+
+
+def test_methods_measured_on_different_data_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "dcmt", 0, 0.5)
+    write_run(tmp_path / "supervised", 0, 0.5, dataset_version="3")
+    with pytest.raises(ValueError, match="dataset_version"):
+        table([tmp_path / "dcmt", tmp_path / "supervised"])
+
+
+def test_a_method_with_more_labels_may_stand_beside(tmp_path: Path) -> None:
+    write_run(tmp_path / "dcmt", 0, 0.5)
+    write_run(tmp_path / "all_labels", 0, 0.7, labelled_share=1.0)
+    assert "| all_labels | 100% | teacher | 70.0" in table([tmp_path / "dcmt", tmp_path / "all_labels"], ["f1"])
 
 
 def test_an_empty_folder_ends_in_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
