@@ -9,11 +9,12 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "semimed_monai"
 GROUND = {"data", "transforms", "views", "networks", "losses", "metrics"}
-SHARED = {"vocabulary", "places"}
+SHARED = {"vocabulary", "files", "recipes"}
 ALLOWED = {
     **{room: SHARED | {room} for room in GROUND},
     "vocabulary": set(),
-    "places": set(),
+    "files": set(),
+    "recipes": set(),
     "messages": SHARED,
     "engines": GROUND | SHARED | {"engines"},
     "handlers": GROUND | SHARED | {"engines", "handlers"},

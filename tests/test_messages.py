@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PLAINLY = "from semimed_monai.messages import show_plainly; show_plainly()"
-OURS = "from semimed_monai.places import chosen_profile; chosen_profile({'phantom': {}}, 'big')"
+OURS = "from semimed_monai.recipes import chosen_profile; chosen_profile({'phantom': {}}, 'big')"
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -34,7 +34,7 @@ def test_the_traceback_on_request() -> None:
     ended = _run("-c", f"{PLAINLY}\n{OURS}", SEMIMED_TRACEBACK="1")
     assert ended.returncode == 1
     assert "Traceback" in ended.stderr
-    assert "places.py" in ended.stderr
+    assert "recipes.py" in ended.stderr
 
 
 def test_an_error_from_elsewhere_keeps_its_traceback() -> None:
@@ -86,7 +86,7 @@ def test_ctrl_c_is_one_word() -> None:
 def test_through_monais_config_parser(tmp_path: Path) -> None:
     """The parser wraps what a component raises; a recipe as users run it."""
     config = {
-        "settings": {"_target_": "semimed_monai.places.chosen_profile", "profiles": {"phantom": {}}, "name": "big"},
+        "settings": {"_target_": "semimed_monai.recipes.chosen_profile", "profiles": {"phantom": {}}, "name": "big"},
         "initialize": [{"_target_": "semimed_monai.messages.show_plainly"}],
         "run": ["$@settings"],
     }

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from semimed_monai.places import cache_folder
+from semimed_monai.files import cache_folder
 
 # nibabel has no type hints.
 turning: Any = nib.orientations

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 from semimed_monai.data.contents import Use, file_problems
 from semimed_monai.data.splits import choose_labelled, classes_of, group_of, group_problems
-from semimed_monai.places import whole
+from semimed_monai.files import whole
 from semimed_monai.vocabulary import UNLABELLED
 
 FORMAT = "semimed-datalist/1"

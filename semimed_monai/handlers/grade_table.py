@@ -10,7 +10,7 @@ from typing import Any, cast
 from ignite.engine import Engine, Events
 from torch import Tensor
 
-from semimed_monai.places import write_table
+from semimed_monai.files import write_table
 
 logger = logging.getLogger("semimed")
 

@@ -11,8 +11,8 @@ from typing import Any
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
+from semimed_monai.files import save_tensors
 from semimed_monai.networks.card import write_card
-from semimed_monai.places import save_tensors
 
 logger = logging.getLogger("semimed")
 

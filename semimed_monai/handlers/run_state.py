@@ -14,7 +14,7 @@ import torch
 from ignite.engine import Events
 
 from semimed_monai.engines.trainer import Stateful
-from semimed_monai.places import save_tensors
+from semimed_monai.files import save_tensors
 from semimed_monai.vocabulary import flag
 
 logger = logging.getLogger("semimed")

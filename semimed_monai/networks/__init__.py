@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from semimed_monai.networks.attention_classifier import AttentionClassifier, DeployedAttentionClassifier
+from semimed_monai.networks.attention_classifier import (
+    AttentionClassifier,
+    DeployedAttentionClassifier,
+    GradCAMClassifier,
+)
 from semimed_monai.networks.card import load_weights, read_card, refuse_other_weights, write_card
 from semimed_monai.networks.imagenet import load_imagenet
 from semimed_monai.networks.segmenter import DeployedSegmenter, Segmenter
@@ -12,6 +16,7 @@ __all__ = [
     "AttentionClassifier",
     "DeployedAttentionClassifier",
     "DeployedSegmenter",
+    "GradCAMClassifier",
     "Segmenter",
     "Teacher",
     "load_imagenet",

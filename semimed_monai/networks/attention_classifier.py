@@ -29,7 +29,7 @@ class AttentionClassifier(SENet):
     second backward pass, and gradient reaches both F and W. An activation that is negative everywhere gives a map of
     (almost) zeros. MONAI's SENet is the base; it fixes its widths and the last stage's stride, so `_make_layer` sets
     both: the last map is 1/16 of the image (16² for 256²). `width` 64 and `layers` (3, 4, 6, 3) are SE-ResNeXt50
-        itself.
+    itself.
 
     >>> network = AttentionClassifier(in_channels=1, classes=3, layers=(1, 1, 1, 1), width=16)
     >>> outputs = network(torch.rand(2, 1, 64, 64))
@@ -102,9 +102,12 @@ class AttentionClassifier(SENet):
         with torch.autocast(features.device.type, enabled=False):
             return self._soft_step(features, size)
 
+    def activation(self, features: Tensor) -> Tensor:
+        """A_c of every class at the features' size, B×C×h×w, before the rectifier."""
+        return functional.conv2d(features, self.last_linear.weight.float()[:, :, None, None])
+
     def _soft_step(self, features: Tensor, size: list[int]) -> Tensor:
-        weight = self.last_linear.weight.float()[:, :, None, None]
-        activation = functional.relu(functional.conv2d(features.float(), weight))
+        activation = functional.relu(self.activation(features.float()))
         activation = functional.interpolate(activation, size=size, mode="bilinear", align_corners=False)
         pixels = activation.flatten(2)
         # max and min by index: amax and amin share their gradient among equals, for which they pass over every pixel
@@ -116,6 +119,27 @@ class AttentionClassifier(SENet):
     def forward(self, images: Tensor) -> Outputs:  # type: ignore[override]
         features = self.features(images)
         return Outputs(logits=self.logits(features).float(), maps=self.attention(features, list(images.shape[2:])))
+
+
+class GradCAMClassifier(AttentionClassifier):
+    r"""The same with Grad-CAM, A_c = Σ_k mean_hw(∂ logit_c/∂F_k) · F_k, for subclasses whose `logits` are no average
+    pooling and linear layer, where the closed form does not hold.
+
+    The gradient's own graph is kept, so that a loss on the map reaches features and head; it costs a backward pass per
+    class. Under the head that is here both forms give the same map, and so the deployed network is the same.
+
+    >>> GradCAMClassifier(layers=(1, 1, 1, 1), width=16)(torch.rand(1, 1, 64, 64)).maps.shape
+    torch.Size([1, 3, 64, 64])
+    """
+
+    def activation(self, features: Tensor) -> Tensor:
+        wanted = torch.is_grad_enabled()
+        with torch.enable_grad():  # the teacher and the evaluator run without
+            leaf = features if features.requires_grad else features.detach().requires_grad_()
+            logits = self.logits(leaf).sum(dim=0)
+            slopes = [torch.autograd.grad(logit, leaf, create_graph=True)[0].mean((2, 3)) for logit in logits]
+            activation = torch.einsum("bck,bkhw->bchw", torch.stack(slopes, dim=1), leaf)
+        return activation if wanted else activation.detach()
 
 
 class DeployedAttentionClassifier(AttentionClassifier):

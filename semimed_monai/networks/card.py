@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from semimed_monai.places import whole
+from semimed_monai.files import whole
 
 _OTHER = "these are the weights of another network"
 

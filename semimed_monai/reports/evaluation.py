@@ -12,9 +12,9 @@ from typing import Any
 import ignite.distributed as idist
 
 from semimed_monai.engines.evaluator import SectionEvaluator
+from semimed_monai.files import whole, write_table
 from semimed_monai.metrics import Collected, Predictions
 from semimed_monai.networks import load_weights
-from semimed_monai.places import whole, write_table
 
 logger = logging.getLogger("semimed")
 

@@ -6,15 +6,17 @@ import copy
 import math
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from ignite.engine import Events
 from kornia.augmentation import RandomGaussianNoise
+from monai.handlers import TensorBoardStatsHandler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from semimed_monai.engines import OptimiserEvents
+from semimed_monai.engines import OptimiserEvents, term_values
 from semimed_monai.losses import AttentionConsistency, ClassConsistency, Criterion, CrossEntropy, Term
 from semimed_monai.networks import AttentionClassifier, Teacher
 from semimed_monai.views import Views
@@ -218,6 +220,22 @@ def test_the_epochs_means_are_metrics(make_trainer: Make) -> None:
         for name in names:
             mean = sum(each[name] for each in values[epoch]) / 3
             assert means[epoch - 1][f"train_{name}"] == pytest.approx(mean, rel=1e-5)
+
+
+def test_the_output_carries_no_graph_and_the_loggers_find_every_term(make_trainer: Make) -> None:
+    """A loss kept with its graph would keep the activations of its batch."""
+    writer = Mock()
+    trainer = make_trainer([TensorBoardStatsHandler(writer, epoch_log=False, output_transform=term_values)])
+    values: list[dict[str, Tensor]] = []
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED, lambda engine: values.append(term_values(engine.state.output))
+    )
+    trainer.run()
+    assert [(name, value) for each in values for name, value in each.items() if value.requires_grad] == []
+    assert {"loss", "classification", "attention/empty_maps"} < set(values[0])
+    written = [call.args for call in writer.add_scalar.call_args_list]
+    expected = [(name, each[name].item(), step) for step, each in enumerate(values, 1) for name in sorted(each)]
+    assert written == expected
 
 
 def test_the_batch_sampler_is_told_the_epoch(make_trainer: Make) -> None:

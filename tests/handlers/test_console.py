@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 import pytest
 from ignite.engine import Engine, Events
 
-from semimed_monai.handlers import Console, announce, say_where
+from semimed_monai.handlers import Console, RunState, announce, say_where
 
 Make = Callable[..., Any]
 
@@ -56,15 +57,27 @@ def test_the_bar_counts_the_runs_batches(make_trainer: Make, capsys: pytest.Capt
     assert "epoch 2/2: 100%" in capsys.readouterr().err
 
 
-def test_what_a_run_says_first_and_last(heard: pytest.LogCaptureFixture) -> None:
+def test_after_a_resume_the_bar_starts_at_what_is_done(
+    tmp_path: Path, make_trainer: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_trainer([RunState(tmp_path / "run_state.pt")], max_epochs=1).run()
+    make_trainer([Console(), RunState(tmp_path / "run_state.pt", resume=True)], max_epochs=4).run()
+    shown = re.findall(r"(\d+)%\|[^|]*\| (\d+)/12 ", capsys.readouterr().err)
+    assert (shown[0], shown[-1]) == (("25", "3"), ("100", "12"))
+
+
+def test_what_a_run_says_first_and_last(tmp_path: Path, heard: pytest.LogCaptureFixture) -> None:
+    """Of places only those that there are."""
+    model = tmp_path / "model.pt"
+    model.touch()
     announce(profile="phantom", dataset_dir="", data="12 items")
-    say_where(model="/a/model.pt", metrics="/b/metrics.json")
+    say_where(model=str(model), metrics=str(tmp_path / "metrics.json"))
     text = "\n".join(_lines(heard))
     assert "built-in phantoms" in text
     assert "--dataset_dir FOLDER" in text
     assert "Profile 'phantom'" in text
     assert "12 items" in text
-    assert "  model       /a/model.pt\n  metrics     /b/metrics.json" in text
+    assert text.endswith(f"Done.\n  model       {model}")
 
 
 def test_with_a_data_set_there_is_no_word_of_phantoms(heard: pytest.LogCaptureFixture) -> None:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from monai.handlers.validation_handler import ValidationHandler
 from torch import nn
+from torch.utils.data import DataLoader
 
+from semimed_monai.engines import SectionEvaluator
 from semimed_monai.handlers import KeepBest
+from semimed_monai.metrics import GradingScore
+
+Make = Callable[..., Any]
 
 
 class Run:
@@ -134,3 +141,37 @@ def test_a_metric_that_validation_does_not_have(tmp_path: Path) -> None:
     run.handler.metric = "accuracy"
     with pytest.raises(ValueError, match="validation has no metric 'accuracy'; it has f1"):
         run.validate(0.5)
+
+
+@pytest.mark.parametrize(
+    ("interval", "epochs", "expected"), [(1, 2, [1, 2]), (2, 3, [2, 3]), (2, 4, [2, 4]), (9, 2, [2])]
+)
+def test_the_last_epoch_is_validated_once_whatever_the_interval(
+    tmp_path: Path,
+    make_trainer: Make,
+    make_net: Make,
+    make_rows: Make,
+    interval: int,
+    epochs: int,
+    expected: list[int],
+) -> None:
+    """With MONAI's ValidationHandler. The file that an earlier run left is not taken for this run's."""
+    network, file = make_net(), tmp_path / "model.pt"
+    torch.save(make_net(seed=7).state_dict(), file)
+    validator = SectionEvaluator(
+        "cpu", DataLoader(make_rows(6, 0), batch_size=6), network, key_val_metric={"f1": GradingScore("f1")}
+    )
+    seen: dict[int, torch.Tensor] = {}
+    best = KeepBest(validator, "f1", [{"path": file, "network": network}])
+    trainer = make_trainer([ValidationHandler(interval, validator), best], network=network, max_epochs=epochs)
+    validated: list[int] = []
+
+    @validator.on(Events.COMPLETED)  # type: ignore[untyped-decorator]
+    def _note() -> None:
+        validated.append(trainer.state.epoch)
+        seen[trainer.state.epoch] = network.first.weight.detach().clone()
+
+    trainer.run()
+    assert validated == expected
+    assert best.best_epoch in expected
+    assert torch.equal(torch.load(file, weights_only=True)["first.weight"], seen[best.best_epoch])

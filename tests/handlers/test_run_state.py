@@ -80,7 +80,16 @@ class Killed:
         raise KeyboardInterrupt
 
 
-def _trainer(make_trainer: Make, make_net: Make, folder: Path, seed: int, *handlers: Any, resume: bool = False) -> Any:
+def _trainer(
+    make_trainer: Make,
+    make_net: Make,
+    folder: Path,
+    seed: int,
+    *handlers: Any,
+    resume: bool = False,
+    patience: int | None = None,
+    every: int = 1,
+) -> Any:
     """Everything that has a state: momenta, a schedule, dropout, views, a ramp, a term's memory, the best so far."""
     torch.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002
@@ -89,8 +98,9 @@ def _trainer(make_trainer: Make, make_net: Make, folder: Path, seed: int, *handl
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
     validation = Validation()
-    best = KeepBest(validation.engine, "f1", [{"path": folder / f"best{seed}.pt", "network": network}])
-    state = RunState(folder / "run_state.pt", resume, also={"scheduler": scheduler})
+    files = [{"path": folder / f"best{seed}.pt", "network": network}]
+    best = KeepBest(validation.engine, "f1", files, patience=patience)
+    state = RunState(folder / "run_state.pt", resume, also={"scheduler": scheduler}, every=every)
     terms = {
         "classification": CrossEntropy(),
         "class_consistency": ClassConsistency(weight=10.0, ramp=SigmoidRamp()),
@@ -159,6 +169,18 @@ def test_a_finished_run_has_nothing_to_go_on_with(tmp_path: Path, make_trainer: 
         torch.equal(one, other)
         for one, other in zip(first.student.state_dict().values(), again.student.state_dict().values(), strict=True)
     )
+
+
+def test_a_run_that_patience_ended_does_not_train_on(tmp_path: Path, make_trainer: Make, make_net: Make) -> None:
+    """The score falls from the first epoch on: after the third of four it ends, is written, and so it stays."""
+    first = _trainer(make_trainer, make_net, tmp_path, 0, patience=2, every=2)
+    first.run()
+    assert first.state.iteration == 9
+    again = _trainer(make_trainer, make_net, tmp_path, 1, resume=True, patience=2)
+    again.add_event_handler(Events.ITERATION_STARTED, lambda: pytest.fail("it trains on"))
+    again.run()
+    kept = again.student.state_dict()
+    assert [name for name, value in first.student.state_dict().items() if not torch.equal(value, kept[name])] == []
 
 
 def test_without_a_file_the_run_starts_from_the_beginning(
@@ -239,13 +261,58 @@ def test_another_optimiser(path: Path, make_trainer: Make, make_net: Make) -> No
 def test_another_epoch_length(path: Path, make_trainer: Make, make_rows: Make) -> None:
     loader = DataLoader(make_rows(), batch_size=6)
     other = make_trainer([RunState(path, resume=True)], train_data_loader=loader)
-    _refused(other, path, "3 batches per epoch, this one has 2; resume with the data and batch sizes of that run")
+    _refused(other, path, "batches per epoch 3 there, 2 here.*: resume with the settings of that run, or start without")
 
 
 def test_other_parts(path: Path, make_trainer: Make) -> None:
     criterion = Criterion({"classification": CrossEntropy()})
     other = make_trainer([RunState(path, resume=True)], criterion=criterion, teacher=None)
     _refused(other, path, "other parts: teacher stands on one side only")
+
+
+RUN = {"dataset": "5f1c", "labelled_share": 0.1, "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 1}, r"\(seed 0 there, 1 here\)"),
+        ({"labelled_share": 0.2}, r"\(labelled_share 0.1 there, 0.2 here\)"),
+        ({"dataset": "77aa"}, r"\(dataset 5f1c there, 77aa here\)"),
+        ({"seed": 1, "labelled_share": 1}, r"\(labelled_share 0.1 there, 1 here; seed 0 there, 1 here\)"),
+        ({"fold": 3}, r"\(fold none there, 3 here\)"),
+    ],
+)
+def test_another_run(tmp_path: Path, make_trainer: Make, change: dict[str, Any], message: str) -> None:
+    path = tmp_path / "run_state.pt"
+    make_trainer([RunState(path, identity=RUN)], max_epochs=1).run()
+    other = make_trainer([RunState(path, resume=True, identity={**RUN, **change})])
+    other.add_event_handler(Events.ITERATION_STARTED, lambda: pytest.fail("it trains on"))
+    _refused(other, path, message + ": resume with the settings of that run, or start without --resume True")
+
+
+def test_the_same_run(tmp_path: Path, make_trainer: Make) -> None:
+    """A share that was written 1.0 and is now 1 is the same."""
+    path = tmp_path / "run_state.pt"
+    make_trainer([RunState(path, identity={**RUN, "labelled_share": 1.0})], max_epochs=1).run()
+    again = make_trainer([RunState(path, resume=True, identity={**RUN, "labelled_share": 1})])
+    again.run()
+    assert (again.state.epoch, again.state.iteration) == (2, 6)
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"classification": CrossEntropy(weight=2.5)}, "weight of classification 1.0 there, 2.5 here"),
+        ({"c": CrossEntropy()}, "weight of classification 1.0 there, none here; weight of c none there, 1.0 here"),
+    ],
+)
+def test_other_terms(tmp_path: Path, make_trainer: Make, terms: dict[str, Term], message: str) -> None:
+    """They have no state that could differ."""
+    path = tmp_path / "run_state.pt"
+    first = Criterion({"classification": CrossEntropy()})
+    make_trainer([RunState(path)], max_epochs=1, criterion=first).run()
+    _refused(make_trainer([RunState(path, resume=True)], criterion=Criterion(terms)), path, message)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])

@@ -13,6 +13,7 @@ from ignite.engine import Engine
 from torch import Tensor, nn
 
 from semimed_monai.losses import ClassConsistency, Criterion, CrossEntropy, SigmoidRamp, Term
+from semimed_monai.losses.criterion import mean_over
 from semimed_monai.vocabulary import Outputs, Step
 
 
@@ -116,3 +117,29 @@ def test_a_ramp_never_falls(one: float, other: float, start: float, end: float) 
 def test_a_ramp_that_runs_backwards_is_refused(start: float, end: float) -> None:
     with pytest.raises(ValueError, match="start < end"):
         SigmoidRamp(start=start, end=end)
+
+
+def test_the_mean_over_counted_rows_by_hand() -> None:
+    """(1 + 2) / 2, whatever stands in the row that does not count; each counted row pulls with 1/2."""
+    each = torch.tensor([1.0, 2.0, 9.0], requires_grad=True)
+    mean = mean_over(each, torch.tensor([True, True, False]))
+    mean.backward()
+    assert mean.item() == 1.5
+    assert each.grad is not None
+    assert each.grad.tolist() == [0.5, 0.5, 0.0]
+
+
+def test_the_mean_over_no_row_is_zero_and_has_a_graph() -> None:
+    each = torch.tensor([1.0, 2.0], requires_grad=True)
+    mean = mean_over(each, torch.tensor([False, False]))
+    mean.backward()
+    assert mean.item() == 0
+    assert each.grad is not None
+    assert each.grad.tolist() == [0.0, 0.0]
+
+
+@given(st.lists(st.tuples(st.floats(-100, 100), st.booleans()), min_size=1, max_size=9))
+def test_the_mean_over_rows_is_that_of_the_counted_ones(rows: list[tuple[float, bool]]) -> None:
+    values, counted = (torch.tensor(column) for column in zip(*rows, strict=True))
+    expected = values[counted].mean() if counted.any() else torch.zeros(())
+    assert torch.allclose(mean_over(values, counted), expected, atol=1e-4)

@@ -191,6 +191,27 @@ def test_table_has_a_plain_line_per_item() -> None:
     json.dumps(predictions.table())
 
 
+@pytest.mark.parametrize(("threshold", "expected"), [(0.3, 4 / 7), (0.5, 1.0), (0.7, 0.0)])
+def test_the_threshold_is_the_one_asked_for(threshold: float, expected: float) -> None:
+    """Left half .4, right half .6, the mask on the right: both halves (IoU 1/2: four T of seven), the right, none."""
+    maps = torch.cat([torch.full((1, 1, 30, 15), 0.4), torch.full((1, 1, 30, 15), 0.6)], dim=3)
+    batch = {
+        "id": ["a"],
+        "group": ["p"],
+        "label": torch.tensor([0]),
+        "probabilities": torch.tensor([[0.9, 0.05, 0.05]]),
+        "map": maps,
+        "mask": (maps > 0.5).float(),
+        "has_mask": torch.tensor([True]),
+    }
+    engine, predictions = Engine(lambda _, batch: batch), Predictions(threshold)
+    TIoUScore(threshold).attach(engine, "tiou")
+    predictions.attach(engine)
+    engine.run([batch])
+    assert engine.state.metrics["tiou"] == pytest.approx(expected)
+    assert predictions.scores(CLASSES, bootstrap_repeats=0)["tiou"]["value"] == pytest.approx(expected)
+
+
 def test_each_epoch_is_collected_anew() -> None:
     engine, predictions = Engine(lambda _, batch: batch), Predictions()
     GradingScore("f1").attach(engine, "f1")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from monai.networks.nets.senet import SEResNext50
+from torch import Tensor
 from torch.nn import functional
 
-from semimed_monai.networks import AttentionClassifier, DeployedAttentionClassifier
+from semimed_monai.networks import AttentionClassifier, DeployedAttentionClassifier, GradCAMClassifier
 
 SMALL = {"layers": (1, 1, 1, 1), "width": 16}
 
@@ -135,3 +136,36 @@ def test_the_deployed_network_is_the_trained_one() -> None:
     for row in range(3):
         assert torch.equal(found[row, 0], outputs.maps[row, probabilities[row].argmax()])
     assert torch.allclose(scripted, found, atol=1e-6)
+
+
+class TwoLayerHead(GradCAMClassifier):
+    """A head for which the closed form does not hold."""
+
+    def logits(self, x: Tensor) -> Tensor:
+        return super().logits(torch.tanh(x))
+
+
+def test_grad_cam_is_the_closed_form_under_this_head() -> None:
+    closed, grad = AttentionClassifier(**SMALL), GradCAMClassifier(**SMALL)
+    grad.load_state_dict(closed.state_dict())
+    images = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    for network in (closed, grad):
+        network.eval()
+    assert torch.allclose(closed(images).maps, grad(images).maps, atol=1e-3)  # ω times the rounding of a division
+    with torch.no_grad():
+        without = grad(images).maps
+    assert not without.requires_grad
+    assert torch.allclose(grad(images).maps, without, atol=1e-6)
+
+
+def test_grad_cam_under_another_head_by_hand_and_its_gradient() -> None:
+    network = TwoLayerHead(**SMALL).eval()
+    features = torch.rand(1, network.last_linear.in_features, 2, 2, requires_grad=True)
+    weight = network.last_linear.weight
+    # logit_c = W_c · mean(tanh F): ∂logit_c/∂F_k = W_ck (1 − tanh²F_k)/4 at each of the four pixels
+    slopes = weight[None] * (1 - torch.tanh(features).square()).mean((2, 3))[:, None] / 4
+    expected = (slopes[..., None, None] * features[:, None]).sum(2)
+    activation = network.activation(features)
+    assert torch.allclose(activation, expected, atol=1e-6)
+    reached = torch.autograd.grad(activation.square().sum(), [features, weight])
+    assert all(gradient.abs().sum() > 0 for gradient in reached)

@@ -65,3 +65,9 @@ def test_without_weights_there_is_a_warning_and_nothing_changes(
         assert not load_imagenet(network)
     assert "random" in caplog.text
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_pretrained_that_is_no_bool_is_refused() -> None:
+    """'false' would count as on, and fetch them."""
+    with pytest.raises(ValueError, match=r"pretrained is 'false', .*: write --pretrained True or --pretrained False"):
+        load_imagenet(AttentionClassifier(layers=(1, 1, 1, 1), width=16), pretrained="false")  # type: ignore[arg-type]

@@ -274,3 +274,8 @@ def test_a_slice_of_a_volume_at_hand_takes_milliseconds(tmp_path: Path) -> None:
 
     # The quickest of many: other programs on the machine slow some of them, a second reading would slow all.
     assert min(times[1:]) < 0.003
+
+
+def test_an_n4_that_is_no_bool_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"n4 is 'false', .*: write --n4 True or --n4 False"):
+        knee_mr(16, n4="false")  # type: ignore[arg-type]

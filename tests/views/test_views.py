@@ -245,3 +245,8 @@ def test_views_have_no_graph() -> None:
     viewed = _views()(batch, 1)
     assert not viewed.batch["image"].requires_grad
     assert not viewed.teacher_images.requires_grad
+
+
+def test_a_share_geometry_that_is_no_bool_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"share_geometry is 'false', .*: write --share_geometry True or"):
+        Views(share_geometry="false")  # type: ignore[arg-type]

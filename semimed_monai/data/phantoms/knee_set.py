@@ -30,7 +30,7 @@ from semimed_monai.data.phantoms.anatomy import (
 )
 from semimed_monai.data.phantoms.files import build_once, write_dicom_series, write_nifti
 from semimed_monai.data.phantoms.knee import BLOCK, STREAMS, knee_phantom
-from semimed_monai.places import cache_folder
+from semimed_monai.files import cache_folder
 
 SHARES = {"test": 0.25, "validation": 0.15}  # of the people; the rest is for training
 FEWEST = 2 * BLOCK

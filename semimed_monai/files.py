@@ -1,15 +1,13 @@
-"""Where things lie: the bundle whose config is being read, the folder for what can be made again, whole files."""
+"""Files written whole, and the folder for what can be made again."""
 
 from __future__ import annotations
 
 import csv
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -87,51 +85,3 @@ def write_table(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def bundle_root() -> str:
-    """The folder of the bundle whose config is being evaluated: the default of every bundle's `bundle_root`.
-
-    MONAI's ConfigParser forgets which file it read, so this looks up the call stack for who gave it one: a workflow
-    (`run` and everything built on ConfigWorkflow) or the `config_file` of `verify_net_in_out` and its like.
-
-    Raises:
-        FileNotFoundError: nobody up the stack has a config file of a bundle.
-    """
-    for given in _config_files(sys._getframe(1)):  # noqa: SLF001 - Python's way up the stack
-        folder = Path(given).resolve().parent
-        if folder.name != "configs":  # an overlay in experiments/
-            folder = folder.parent / "configs"
-        if (folder / "metadata.json").is_file():
-            return str(folder.parent)
-    raise FileNotFoundError(
-        "cannot tell where the bundle lies: give it as --bundle_root FOLDER, the one that holds configs/"
-    )
-
-
-def _config_files(frame: FrameType | None) -> Iterator[str]:
-    """The first config file that each caller up the stack was given, nearest first."""
-    while frame is not None:
-        workflow: Any = frame.f_locals.get("self")
-        if "config_root_path" in getattr(workflow, "__dict__", ()):
-            yield str(workflow.config_root_path / "metadata.json")
-        given = frame.f_locals.get("config_file_") or frame.f_locals.get("config_file")
-        if isinstance(given, (str, os.PathLike)):
-            yield str(given)
-        elif isinstance(given, (list, tuple)) and given:
-            yield str(given[0])
-        frame = frame.f_back
-
-
-def chosen_profile(profiles: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
-    """The settings of one profile.
-
-    >>> chosen_profile({"phantom": {"image_size": 96}}, "phantom")
-    {'image_size': 96}
-
-    Raises:
-        ValueError: there is no profile of that name.
-    """
-    if name not in profiles:
-        raise ValueError(f"there is no profile {name!r}; choose one of {', '.join(profiles)}")
-    return profiles[name]

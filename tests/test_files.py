@@ -1,0 +1,83 @@
+"""Files written whole, folders that can be written into, the cache folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from semimed_monai.files import cache_folder, ensure_writable, save_tensors, whole
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"SEMIMED_CACHE": "/a/b", "XDG_CACHE_HOME": "/c"}, "/a/b"),
+        ({"XDG_CACHE_HOME": "/c"}, "/c/semimed"),
+        ({"HOME": "/home/me"}, "/home/me/.cache/semimed"),
+        ({"XDG_CACHE_HOME": "", "HOME": "/home/me"}, "/home/me/.cache/semimed"),
+    ],
+)
+def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str) -> None:
+    for name in ("SEMIMED_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert cache_folder() == Path(expected)
+
+
+def _write_half(file: Path, error: Exception) -> None:
+    with whole(file) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+def test_a_file_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "a.txt"
+    with whole(file) as temporary:
+        temporary.write_text("old")
+    with pytest.raises(KeyError):
+        _write_half(file, KeyError("other"))
+    with pytest.raises(OSError, match=r"a\.txt cannot be written \(No space left.*\): make room there"):
+        _write_half(file, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    assert [(path.name, path.read_text()) for path in file.parent.iterdir()] == [("a.txt", "old")]
+
+
+def test_where_a_file_lies_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"file/a\.txt cannot be written"), whole(tmp_path / "file" / "a.txt"):
+        pass
+    with pytest.raises(OSError, match=r"nothing can be written into .*file \(File exists\): correct output_dir"):
+        ensure_writable([tmp_path, tmp_path / "file"])
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(OSError, match=r"Permission denied.*: correct output_dir or ckpt_dir, or the folder's permiss"):
+        ensure_writable([tmp_path])
+
+
+def test_a_writable_folder_is_made_and_stays_empty(tmp_path: Path) -> None:
+    ensure_writable([tmp_path / "a" / "b", str(tmp_path / "c")])
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["a", "a/b", "c"]
+
+
+def test_tensors_are_saved_whole(tmp_path: Path) -> None:
+    file = tmp_path / "a.pt"
+    save_tensors(file, {"one": torch.ones(2)})
+    assert torch.equal(torch.load(file, weights_only=True)["one"], torch.ones(2))
+    before = file.read_bytes()
+    resource = pytest.importorskip("resource", reason="limits the size of files, as a full disk does")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"a\.pt cannot be written \(File too large\)"):
+            save_tensors(file, {"one": torch.ones(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+    assert file.read_bytes() == before
