@@ -19,7 +19,7 @@ from semimed_monai.metrics.rows import Column, Rows
 from semimed_monai.metrics.tiou import given_masks, iou, macro_tiou, tiou
 
 
-def _whole_output(output: Any) -> Any:
+def whole_output(output: Any) -> Any:
     return output
 
 
@@ -39,7 +39,7 @@ class RowScore(Metric):
 
     required_output_keys: tuple[str, ...] | None = ("id",)
 
-    def __init__(self, output_transform: Callable[[Any], Any] = _whole_output) -> None:
+    def __init__(self, output_transform: Callable[[Any], Any] = whole_output) -> None:
         self.rows = Rows()
         super().__init__(output_transform=output_transform, device="cpu", skip_unrolling=True)
 
@@ -86,7 +86,7 @@ class GradingScore(RowScore):
     required_output_keys = ("id", "label", "probabilities")
     names = ("recall", "f1", "auc", "accuracy")
 
-    def __init__(self, score: str = "f1", output_transform: Callable[[Any], Any] = _whole_output) -> None:
+    def __init__(self, score: str = "f1", output_transform: Callable[[Any], Any] = whole_output) -> None:
         if score not in self.names:
             raise ValueError(f"there is no score {score!r}: choose one of {', '.join(self.names)}")
         self.chosen = score
@@ -124,7 +124,7 @@ class TIoUScore(RowScore):
         self,
         threshold: float = 0.5,
         macro: bool = False,
-        output_transform: Callable[[Any], Any] = _whole_output,
+        output_transform: Callable[[Any], Any] = whole_output,
     ) -> None:
         self.threshold, self.macro = threshold, macro
         super().__init__(output_transform)

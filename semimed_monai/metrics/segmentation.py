@@ -17,7 +17,7 @@ from monai.networks.utils import one_hot
 from torch import Tensor, nan, where
 
 from semimed_monai.metrics.grading import FloatArray
-from semimed_monai.metrics.key_scores import RowScore
+from semimed_monai.metrics.key_scores import RowScore, whole_output
 from semimed_monai.metrics.rows import Column
 
 
@@ -114,10 +114,6 @@ def mean_of_classes(values: FloatArray) -> tuple[float, FloatArray]:
         return float(np.nanmean(classes)), classes
 
 
-def _whole_output(output: Any) -> Any:
-    return output
-
-
 class SegmentationScore(RowScore):
     """Dice or HD95: the mean over classes of the mean over items, or one class's.
 
@@ -147,7 +143,7 @@ class SegmentationScore(RowScore):
         score: str = "dice",
         classes: int = 2,
         only: int | None = None,
-        output_transform: Callable[[Any], Any] = _whole_output,
+        output_transform: Callable[[Any], Any] = whole_output,
     ) -> None:
         if score not in MEASURES:
             raise ValueError(f"there is no score {score!r}: choose one of {', '.join(MEASURES)}")

@@ -6,7 +6,6 @@ together from slices of several batches has none, so the way back is computed fr
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from semimed_monai.files import whole
 from semimed_monai.transforms.grid import NIFTI, read_grid
 from semimed_monai.transforms.squares import Aspect, from_square
 from semimed_monai.vocabulary import RESULT_MARK
@@ -135,18 +135,9 @@ def _save(array: NDArray[Any], affine: NDArray[np.float64] | None, source: str, 
         picture = Image.fromarray(array if affine is None else array.reshape(array.shape[:2]).T)
     else:
         raise ValueError(f"{target}: cannot hold the geometry of {source}; write volumes as .nii.gz, pictures as .png")
-    _replace(picture, target)
+    with whole(target) as part:  # its name ends as the target's does, and so says the format
+        picture.save(part, pnginfo=_marked()) if name.endswith(".png") else picture.to_filename(part)
     return target
-
-
-def _replace(picture: Any, target: Path) -> None:
-    """Save under a temporary name in the same folder, then rename: a reader never meets half a file."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    suffix = next(s for s in (".nii.gz", ".nii", ".png") if target.name.lower().endswith(s))
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as folder:
-        part = Path(folder) / f"mask{suffix}"
-        picture.save(part, pnginfo=_marked()) if suffix == ".png" else picture.to_filename(part)
-        part.replace(target)
 
 
 def _marked() -> PngInfo:
