@@ -56,7 +56,7 @@ class KeepBest:
         self._validations_since = 0
 
     def attach(self, engine: Any) -> None:
-        """To the trainer; its state joins the run's."""
+        """To the trainer, after MONAI's ValidationHandler; its state joins the run's."""
         self._trainer = engine
         engine.remembered["best"] = self
         self.validator.add_event_handler(Events.COMPLETED, self._compare)

@@ -9,6 +9,9 @@ from torch import Tensor
 from semimed_monai.losses.criterion import Term, mean_over
 from semimed_monai.vocabulary import Step, class_map, required
 
+EMPTY = 0.5
+"""A map whose largest value is below this shows nothing."""
+
 _SMALLEST = 1e-5
 """Denominators are clamped here: an empty map beside an empty mask costs nothing, and nothing divides by zero."""
 
@@ -23,7 +26,7 @@ class AttentionLoss(Term):
     """L_a (Eq. 2): λa·Σ(f−S)²/(Σf+ΣS) + λr·(1 − Σ(f·S)/Σf), f the map of the true class, S the mask.
 
     Each image first, then the mean over the labelled rows that have a mask; zero, with a graph, when none has. A map
-    whose class activation is negative everywhere is empty; how many of the counted rows have one is logged as
+    whose class activation is negative everywhere is empty; which share of the counted rows has one is logged as
     `empty_maps`.
 
     >>> AttentionLoss(lambda_a=0.5, lambda_r=0.001).lambda_a
@@ -51,7 +54,8 @@ class AttentionLoss(Term):
         counted = step.labelled & step.batch["has_mask"]
         attention = class_map(maps, step.batch["label"].clamp(min=0))
         mask: Tensor = step.batch["mask"]
-        self.observed = {"empty_maps": ((attention.detach().amax((1, 2, 3)) < 0.5) & counted).sum().float()}
+        empty = attention.detach().amax((1, 2, 3)) < EMPTY
+        self.observed = {"empty_maps": mean_over(empty.float(), counted)}
         inside = (attention * mask).sum((1, 2, 3)) / attention.sum((1, 2, 3)).clamp(min=_SMALLEST)
         each = self.lambda_a * relative_square_difference(attention, mask) + self.lambda_r * (1 - inside)
         return mean_over(each, counted)

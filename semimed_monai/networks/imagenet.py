@@ -39,7 +39,7 @@ def load_imagenet(network: AttentionClassifier, pretrained: bool = True) -> bool
         source[stem] = source[stem].sum(dim=1, keepdim=True)
     elif target[stem].shape[1] != 3:
         raise ValueError(
-            f"ImageNet weights are for 1 or 3 channels, not {target[stem].shape[1]}: set pretrained to false"
+            f"ImageNet weights are for 1 or 3 channels, not {target[stem].shape[1]}: use --pretrained False"
         )
     for name, value in target.items():
         if name.startswith("last_linear"):
@@ -47,7 +47,7 @@ def load_imagenet(network: AttentionClassifier, pretrained: bool = True) -> bool
         if name not in source or source[name].shape != value.shape:
             raise ValueError(
                 f"ImageNet weights are SE-ResNeXt50's (layers [3, 4, 6, 3], width 64), and {name} here is of another "
-                "shape: set pretrained to false"
+                "shape: use --pretrained False"
             )
         value.copy_(source[name])
     return True

@@ -83,11 +83,12 @@ def test_each_image_by_itself_then_the_mean(
 def _viewed(geometry: nn.Module, size: int = 8) -> Viewed:
     """Four rows; the teacher sees them unmoved."""
     images = torch.rand(4, 1, size, size, generator=torch.Generator().manual_seed(0))
-    return Views([geometry], share_geometry=False)({"image": images, "mask": torch.zeros_like(images)}, step=1)
+    views = Views([geometry], share_geometry=False)
+    return views.forward({"image": images, "mask": torch.zeros_like(images)}, step=1)
 
 
 def _consistency(make_step: Callable[..., Step], student: Tensor, teacher: Tensor, **given_: object) -> float:
-    return ClassConsistency()(make_step(Outputs(student), Outputs(teacher), **given_)).item()
+    return float(ClassConsistency()(make_step(Outputs(student), Outputs(teacher), **given_)))
 
 
 @pytest.mark.parametrize("p", [0.5, 1.0])

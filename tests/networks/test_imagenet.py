@@ -50,7 +50,7 @@ def test_the_cached_weights_are_taken(cached: dict[str, torch.Tensor], channels:
 
 def test_another_size_is_refused(cached: dict[str, torch.Tensor]) -> None:
     assert cached
-    with pytest.raises(ValueError, match="set pretrained to false"):
+    with pytest.raises(ValueError, match="use --pretrained False"):
         load_imagenet(AttentionClassifier(layers=(1, 1, 1, 1), width=16))
 
 
