@@ -23,6 +23,7 @@ class KeepBest:
     A NaN is never the best; a tie keeps the earlier epoch. With
     `card`, a `network.json` beside the first file says what network the weights are of: its arguments, and the card.
 
+    >>> from torch import nn
     >>> validator = Engine(lambda engine, batch: None)
     >>> KeepBest(validator, "f1", [{"path": "model.pt", "network": nn.Linear(1, 1)}]).best
     -inf

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_nifti
 from numpy.typing import NDArray
+from small_files import write_nifti
 
 from semimed_monai.transforms import correct_bias, knee_mr
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import dicom_plane, oblique_affines, write_nifti, write_series
 from monai.transforms import LoadImage
 from numpy.typing import NDArray
 from PIL import Image
+from small_files import dicom_plane, oblique_affines, write_nifti, write_series
 
 from semimed_monai.transforms import Grid, read_grid, slice_items
 

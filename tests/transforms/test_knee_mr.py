@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import dicom_plane, oblique_affines, refused, write_nifti, write_series
 from monai.bundle import ConfigParser
 from monai.data import DataLoader, Dataset, MetaTensor
 from numpy.typing import NDArray
 from PIL import Image
+from small_files import dicom_plane, oblique_affines, refused, write_nifti, write_series
 
 from semimed_monai.transforms import ScalePercentilesd, knee_mr
 from semimed_monai.transforms.volumes import RECENT

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import refused
 from monai.data import MetaTensor
 from PIL import Image
+from small_files import refused
 
 from semimed_monai.transforms import photograph
 

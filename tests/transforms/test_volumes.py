@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import numpy as np
 import pytest
-from conftest import refused, write_nifti
+from small_files import refused, write_nifti
 
 from semimed_monai.transforms import knee_mr
 from semimed_monai.transforms import volumes as module

@@ -8,11 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from conftest import dicom_plane, oblique_affines, write_nifti, write_series
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from small_files import dicom_plane, oblique_affines, write_nifti, write_series
 
 from semimed_monai.transforms import (
     from_square,
