@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -105,6 +106,14 @@ def step_of(student: Outputs, teacher: Outputs | None = None, **given: Any) -> S
     }
     parts: dict[str, Any] = {"geometry": SharedGeometry(), "progress": 1.0, "run": lambda images: student, **given}
     return Step(batch=batch, student=student, teacher=teacher, **parts)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A suite started in the background hands on that Ctrl-C is ignored: not to the processes of this test."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

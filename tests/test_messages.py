@@ -77,6 +77,7 @@ def test_engines_do_not_say_an_error_once_more() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_is_one_word() -> None:
     ended = _run("-c", f"{PLAINLY}\nimport os, signal\nos.kill(os.getpid(), {signal.SIGINT.value})")
     assert ended.stderr == "interrupted\n"

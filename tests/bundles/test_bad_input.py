@@ -242,6 +242,7 @@ def test_a_run_that_fails_leaves_the_one_before_as_it_was(
     assert whole_files(finished) == before
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_in_the_second_epoch_then_resume(
     knee_set: Path, bundle_cache: Path, run_bundle: Run, tmp_path: Path
 ) -> None:
