@@ -80,7 +80,7 @@ class Side:
         if self.channels_last:
             self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             self.teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = torch.optim.Adam(self.student.parameters(), lr=1e-3, weight_decay=1e-4)
+        self.optimizer = torch.optim.Adam(self.student.parameters(), lr=1e-3, weight_decay=1e-4, fused=True)
         self.criterion = Criterion(
             {
                 "classification": CrossEntropy(),
