@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -18,6 +19,11 @@ from semimed_monai.losses import AttentionConsistency, AttentionLoss, ClassConsi
 from semimed_monai.networks import Teacher
 from semimed_monai.views import SharedGeometry, Views
 from semimed_monai.vocabulary import UNLABELLED, Outputs, Step
+
+
+# A busy machine is slow: pytest-timeout stops what hangs.
+settings.register_profile("semimed", deadline=None)
+settings.load_profile("semimed")
 
 
 class TinyNet(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from semimed_monai.data.datalist import Datalist, DatalistError, write_datalist
 from semimed_monai.data.find import find_images
-from semimed_monai.data.splits import choose_labelled, split_by_group
+from semimed_monai.data.splits import choose_labelled, labels_of, split_by_group
 from semimed_monai.data.streams import TwoStreamBatches
 from semimed_monai.data.tolerant import TolerantDataset
 
@@ -15,6 +15,7 @@ __all__ = [
     "TwoStreamBatches",
     "choose_labelled",
     "find_images",
+    "labels_of",
     "split_by_group",
     "write_datalist",
 ]

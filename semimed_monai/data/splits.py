@@ -33,6 +33,15 @@ def classes_of(item: Mapping[str, Any]) -> list[Hashable]:
     return [label]
 
 
+def labels_of(items: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The class of each item: what `TwoStreamBatches` takes as `labels`.
+
+    >>> labels_of([{"image": "0.png", "label": 2}, {"image": "1.png", "label": 0}])
+    [2, 0]
+    """
+    return [int(item["label"]) for item in items]
+
+
 def group_problems(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     """What is wrong with the groups of a datalist's sections: one in two of them, given in part, or pinned in part."""
     places: dict[str, set[str]] = {}

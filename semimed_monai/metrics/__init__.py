@@ -12,12 +12,10 @@ from semimed_monai.metrics.segmentation import SegmentationScore, class_dice, cl
 from semimed_monai.metrics.tiou import (
     THRESHOLDS,
     baseline_ious,
-    centred_disc,
     given_masks,
     iou,
     macro_tiou,
     radial_profile,
-    shape_baselines,
     tiou,
 )
 
@@ -34,7 +32,6 @@ __all__ = [
     "auc_one_vs_rest",
     "baseline_ious",
     "bootstrap_interval",
-    "centred_disc",
     "class_dice",
     "class_hd95",
     "given_masks",
@@ -42,6 +39,5 @@ __all__ = [
     "iou",
     "macro_tiou",
     "radial_profile",
-    "shape_baselines",
     "tiou",
 ]

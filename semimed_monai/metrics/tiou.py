@@ -86,19 +86,6 @@ def given_masks(masks: Tensor, has_mask: Tensor) -> Tensor:
     return masks * has_mask.view(-1, 1, 1, 1).to(masks)
 
 
-def centred_disc(size: tuple[int, int], area_share: float) -> Tensor:
-    """The map that looks at nothing: 1 on the disc in the middle of the image with `area_share` of its pixels, H×W.
-
-    Args:
-        size: height and width.
-        area_share: in [0, 1]; a baseline takes the mean share of the masks it is compared with.
-    """
-    pixels = size[0] * size[1]
-    disc = torch.zeros(pixels)
-    disc[_from_the_centre(size)[: round(area_share * pixels)]] = 1
-    return disc.view(size)
-
-
 def radial_profile(masks: Tensor) -> Tensor:
     """The share of the image that is mask and among its innermost pixels: all that a centred disc's IoU asks of a mask.
 
@@ -138,11 +125,6 @@ def baseline_ious(profiles: FloatArray) -> dict[str, FloatArray]:
     both = profiles[:, innermost - 1]
     disc = both / (innermost / RINGS + areas - both)
     return {"disc": np.where(given, disc, np.nan), "ones": np.where(given, areas, np.nan)}
-
-
-def shape_baselines(masks: Tensor) -> dict[str, float]:
-    """The TIoU of a centred disc and of an all-ones map against N×1×H×W masks: to be printed beside every TIoU."""
-    return {name: tiou(ious) for name, ious in baseline_ious(radial_profile(masks).numpy()).items()}
 
 
 @lru_cache(maxsize=8)

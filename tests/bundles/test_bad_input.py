@@ -22,20 +22,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from tiny import TINY_DCMT
 
 BUNDLE = Path(__file__).parents[2] / "bundles/dcmt"
 TRAIN, INFERENCE = BUNDLE / "configs/train.json", BUNDLE / "configs/inference.json"
-TINY = (
-    "--image_size=32",
-    "--width=16",
-    "--max_epochs=2",
-    "--steps_per_epoch=3",
-    "--labelled_rows=4",
-    "--unlabelled_rows=2",
-    "--profile=phantom",
-    "--labelled_share=1.0",
-    "--test#evaluation#bootstrap_repeats=20",
-)
+TINY = (*TINY_DCMT, "--profile=phantom", "--labelled_share=1.0")
 SMALL_DISK = """
 import resource, runpy
 resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))  # as on a full disk, a write that goes beyond it fails

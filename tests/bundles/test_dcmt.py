@@ -18,23 +18,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from tiny import TINY_DCMT
 from monai.bundle import ConfigParser, ConfigWorkflow
 from semimed_monai.data import Datalist
 from semimed_monai.networks import AttentionClassifier, DeployedAttentionClassifier
 
 CONFIGS = Path(__file__).parents[2] / "bundles/dcmt/configs"
 TRAIN = CONFIGS / "train.json"
-TINY = (
-    "--image_size=32",
-    "--width=16",
-    "--max_epochs=2",
-    "--steps_per_epoch=3",
-    "--labelled_rows=4",
-    "--unlabelled_rows=2",
-    "--phantoms#people=16",
-    "--labelled_share=0.5",
-    "--test#evaluation#bootstrap_repeats=20",
-)
+TINY = (*TINY_DCMT, "--phantoms#people=16", "--labelled_share=0.5")
 
 Run = Callable[..., str]
 
@@ -83,7 +74,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def own(dataset: Path) -> tuple[str, ...]:
-    return *TINY[:-3], f"--dataset_dir={dataset}", "--profile=phantom", "--labelled_share=1.0", TINY[-1]
+    return *TINY_DCMT, f"--dataset_dir={dataset}", "--profile=phantom", "--labelled_share=1.0"
 
 
 def test_training_says_what_it_does_and_where_things_are(trained: tuple[Path, str]) -> None:

@@ -214,7 +214,7 @@ def test_mask_with_its_axes_stored_otherwise(folder, only, volume):
     assert "differ in shape (6 x 5 x 4 and 5 x 4 x 6)" in only(folder)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     order=st.permutations(range(3)),
     signs=st.tuples(*[st.sampled_from([-1, 1])] * 3),

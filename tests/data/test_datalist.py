@@ -57,7 +57,7 @@ def test_callers_cannot_change_the_items(folder):
     assert listed.labelled()[0]["label"] == 0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(shuffle=st.randoms(use_true_random=False))
 def test_hidden_labels_masks_and_boxes_change_nothing(tmp_path_factory, shuffle):
     folder = tmp_path_factory.mktemp("hidden")

@@ -49,7 +49,7 @@ def smallest_share(left: NDArray[np.bool_], healthy: NDArray[np.bool_]) -> float
 
 
 @given(seed=st.integers(0, 2**31), index=st.integers(0, 10_000))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_same_numbers_give_the_same_person_and_others_another(seed: int, index: int) -> None:
     first, _, again = knee_phantom(seed, index), knee_phantom(seed, index + 1), knee_phantom(seed, index)
     assert first.volume.tobytes() == again.volume.tobytes()

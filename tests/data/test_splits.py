@@ -33,7 +33,7 @@ def knees(count: int) -> list[dict]:
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(items=grouped_items(), seed=st.integers(0, 9))
 def test_split_puts_every_group_in_one_section_and_leaves_none_empty(items, seed):
     sections = split_by_group(items, SECTIONS, seed)
@@ -44,7 +44,7 @@ def test_split_puts_every_group_in_one_section_and_leaves_none_empty(items, seed
     assert all(groups)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(items=grouped_items(), share=st.floats(0.01, 1), seed=st.integers(0, 9), shuffle=st.randoms())
 def test_input_order_changes_nothing(items, share, seed, shuffle):
     mixed = shuffle.sample(items, len(items))
@@ -104,7 +104,7 @@ def test_split_refuses_fewer_groups_than_sections():
         split_by_group(knees(2), SECTIONS, 0)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(items=grouped_items(), shares=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)), seed=st.integers(0, 9))
 def test_larger_share_contains_the_smaller_and_both_hold_whole_groups_of_every_class(items, shares, seed):
     small, large = (choose_labelled(items, share, seed) for share in sorted(shares))
@@ -115,7 +115,7 @@ def test_larger_share_contains_the_smaller_and_both_hold_whole_groups_of_every_c
         assert {items[index]["label"] for index in chosen} == {item["label"] for item in items}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(items=grouped_items(), share=st.floats(0.01, 1), seed=st.integers(0, 9))
 def test_share_is_missed_by_half_a_group_at_most_but_for_one_group_of_each_class(items, share, seed):
     largest = max(Counter(map(group_of, items)).values())

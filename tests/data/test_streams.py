@@ -29,7 +29,7 @@ def test_batch_is_twenty_labelled_and_ten_unlabelled_rows_interleaved_two_to_one
         assert all(0 <= index < 600 for index in batch)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     labelled=st.integers(1, 17),
     unlabelled=st.integers(0, 17),
@@ -52,7 +52,7 @@ def test_every_row_of_a_stream_comes_once_before_any_comes_twice(labelled, unlab
             assert sorted(stream[start : start + len(items)]) == list(items)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     world=st.integers(1, 5),
     per_rank=st.tuples(st.integers(1, 4), st.integers(0, 3)),

@@ -44,7 +44,7 @@ def _values(network: nn.Module) -> dict[str, float]:
     return {name: float(tensor.flatten()[0]) for name, tensor in network.state_dict().items()}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(-8, 8), min_size=1, max_size=12), st.floats(0, 0.95), st.booleans())
 def test_every_tensor_follows_the_formula(
     make_net: Make, student_values: list[int], decay: float, average_buffers: bool

@@ -68,7 +68,7 @@ def _of_an_image(scores: np.ndarray, mask: np.ndarray, first: int) -> float:
     return float(np.mean(dice) + np.mean(entropy))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(scores=SCORES, mask=MASKS, has_mask=arrays(np.bool_, 3), include_background=st.booleans())
 def test_each_image_by_itself_then_the_mean(
     make_step: Callable[..., Step], scores: np.ndarray, mask: np.ndarray, has_mask: np.ndarray, include_background: bool

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from discs import centred_disc
 from ignite.engine import Engine
 from monai.bundle.config_parser import ConfigParser
 from monai.engines.evaluator import Evaluator
@@ -23,7 +24,6 @@ from semimed_monai.metrics import (
     TIoUScore,
     baseline_ious,
     bootstrap_interval,
-    centred_disc,
     grading_scores,
     macro_tiou,
     radial_profile,

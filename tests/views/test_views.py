@@ -73,7 +73,7 @@ def _process(rank: int, world: int) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(1, 3), st.integers(2, 4), st.booleans(), st.integers(0, 3), st.integers(1, 50))
 @example(rows=1, world=4, share_geometry=False, seed=0, step=1)
 @example(rows=2, world=2, share_geometry=True, seed=0, step=1)

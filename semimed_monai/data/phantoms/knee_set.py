@@ -21,6 +21,7 @@ from skimage.morphology import dilation as dilate
 from skimage.morphology import disk
 from tqdm import tqdm
 
+from semimed_monai.data.datalist import write_datalist
 from semimed_monai.data.phantoms.anatomy import (
     KNEE_CLASSES,
     KNEE_PHANTOM_VERSION,
@@ -130,18 +131,19 @@ def _build(folder: Path, recipe: _Recipe, workers: int) -> None:
         grades = list(tqdm(people, "phantom knees", recipe.people, unit="person", file=sys.stderr, delay=2))
     sections = _sections(grades, recipe.seed)
     for name, classes in (("segmentation", KNEE_TISSUES), ("datalist", KNEE_CLASSES)):
-        datalist: dict[str, Any] = {
-            "format": "semimed-datalist/1",
-            "name": f"phantom knees, {name}",
-            "version": recipe.version,
-            "provenance": recipe.provenance,
-            "classes": list(classes),
-        }
-        for section, people_in in sections.items():
-            datalist[section] = [
-                item for person in people_in for item in _items(recipe, person, grades[person], name == "datalist")
-            ]
-        (folder / f"{name}.json").write_text(json.dumps(datalist, indent=1) + "\n")
+        write_datalist(
+            folder / f"{name}.json",
+            name=f"phantom knees, {name}",
+            version=recipe.version,
+            provenance=recipe.provenance,
+            classes=classes,
+            sections={
+                section: [
+                    item for person in people_in for item in _items(recipe, person, grades[person], name == "datalist")
+                ]
+                for section, people_in in sections.items()
+            },
+        )
 
 
 @contextmanager
