@@ -20,7 +20,6 @@ from semimed_monai.networks import Teacher
 from semimed_monai.views import SharedGeometry, Views
 from semimed_monai.vocabulary import UNLABELLED, Outputs, Step
 
-
 # A busy machine is slow: pytest-timeout stops what hangs.
 settings.register_profile("semimed", deadline=None)
 settings.load_profile("semimed")

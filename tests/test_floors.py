@@ -19,6 +19,7 @@ ALLOWED = {
     "engines": GROUND | SHARED | {"engines"},
     "handlers": GROUND | SHARED | {"engines", "handlers"},
     "reports": GROUND | SHARED | {"engines", "handlers", "reports"},
+    "experiments": SHARED | {"experiments"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -1,0 +1,119 @@
+"""Run a paper's table: every cell an ordinary bundle run, then table.md, table.csv and table.png.
+
+    python -m semimed_monai.experiments bundles/dcmt/experiments/table3.json --seeds 3
+    python -m semimed_monai.experiments bundles/dcmt/experiments/table3.json --dry-run
+    python -m semimed_monai.experiments bundles/dcmt/experiments/table3.json --max_epochs 2 --phantoms#people 16
+
+Any further --key value goes to every cell, as to `monai.bundle run`. Started again, it goes on: cells that are done are
+left alone, the one that was stopped resumes. --cell N runs a single cell, for the array jobs of a scheduler; without
+--cell, and all done, only the table is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from semimed_monai.experiments.launch import LAUNCHERS, is_done, run_cell
+from semimed_monai.experiments.plan import Cell, Experiment, pasted
+from semimed_monai.experiments.table import Results
+from semimed_monai.experiments.tracking import Tracking
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """What the command line asks for; exit code 1 if a cell failed."""
+    parser = _parser()
+    given, rest = parser.parse_known_args(arguments)
+    try:
+        experiment = Experiment.read(given.experiment)
+        out = (given.out or Path("runs") / experiment.file.stem).resolve()
+        cells = experiment.cells(out, given.seeds, _settings(parser, given.dataset_dir, rest))
+        if given.dry_run:
+            print("\n".join(map(pasted, cells)))  # noqa: T201 - this is a command
+            return
+        if given.cell is not None:
+            _run_single(parser, cells, given.cell)
+            return
+        tracking = None if given.tracking == "none" else Tracking(experiment, out, given.tracking_uri)
+        failures = _run(cells, given.launcher, tracking)
+        results = Results(experiment, cells)
+        files = results.write(out)
+        if tracking is not None:
+            tracking.finish(files)
+    except (FileNotFoundError, FileExistsError, ModuleNotFoundError, ValueError) as error:
+        parser.exit(1, f"error: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "\nstopped; the same command goes on from here\n")
+    print(results.markdown(), *files, sep="\n")  # noqa: T201
+    if failures:
+        parser.exit(1, "\n  - ".join([f"error: {len(failures)} of {len(cells)} cells failed:", *failures]) + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m semimed_monai.experiments",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("experiment", type=Path, help="a bundle's experiments/*.json")
+    parser.add_argument("--seeds", type=int, default=3, help="how many (default 3)")
+    parser.add_argument("--out", type=Path, help="the folder of the runs (default runs/<name of the file>)")
+    parser.add_argument("--dataset_dir", help="the data set; without, the bundle's phantoms")
+    parser.add_argument("--launcher", choices=LAUNCHERS, default="here")
+    parser.add_argument("--cell", type=int, metavar="N", help="run only the N-th cell of --dry-run, from 0")
+    parser.add_argument("--dry-run", action="store_true", help="print the cells' commands")
+    parser.add_argument("--tracking", choices=("mlflow", "none"), default="mlflow")
+    parser.add_argument("--tracking_uri", help="of an MLflow server (default: a sqlite file in the folder of the runs)")
+    return parser
+
+
+def _settings(parser: argparse.ArgumentParser, dataset_dir: str | None, rest: Sequence[str]) -> dict[str, Any]:
+    """The overrides of every cell, out of `--key value` and `--key=value`."""
+    settings: dict[str, Any] = {} if dataset_dir is None else {"dataset_dir": str(Path(dataset_dir).resolve())}
+    words = [part for word in rest for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    if len(words) % 2 or not all(word.startswith("--") for word in words[::2]):
+        parser.error(f"cannot read {' '.join(rest)!r}: give --key value, or --key=value")
+    for key, value in zip(words[::2], words[1::2], strict=True):
+        try:
+            settings[key[2:]] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            settings[key[2:]] = value
+    return settings
+
+
+def _run_single(parser: argparse.ArgumentParser, cells: Sequence[Cell], number: int) -> None:
+    if not 0 <= number < len(cells):
+        parser.error(f"--cell {number}: there are cells 0 to {len(cells) - 1}")
+    if failure := run_cell(cells[number]):
+        parser.exit(1, f"error: {cells[number]}: {failure}\n")
+
+
+def _run(cells: Sequence[Cell], launcher: str, tracking: Tracking | None) -> list[str]:
+    """Run what is not done, log all that is; returns the failures."""
+    done = [cell for cell in cells if is_done(cell)]
+    waiting = [cell for cell in cells if cell not in done]
+    failures = []
+    if tracking is not None:
+        for cell in done:
+            tracking.log(cell)
+    with tqdm(total=len(cells), initial=len(done), unit="cell", desc="cells", file=sys.stderr) as progress:
+        for cell, failure in LAUNCHERS[launcher](waiting):
+            if failure:
+                failures.append(f"{cell}: {failure}")
+                progress.write(f"{cell} failed: {failure}", file=sys.stderr)
+            elif tracking is not None:
+                tracking.log(cell)
+            progress.set_postfix_str(str(cell))
+            progress.update()
+    return failures
+
+
+if __name__ == "__main__":
+    main()

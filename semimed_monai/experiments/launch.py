@@ -1,0 +1,88 @@
+"""How the cells of an experiment are run: one after the other here, or spread over a Ray cluster.
+
+Looked for: MONAI runs one bundle at a time; Ray Tune and Optuna search, they do not fill a table whose every cell is
+wanted. There is no scheduler here: `--cell N` runs one cell, so that any scheduler's array job can start them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from semimed_monai.experiments.plan import Cell
+from semimed_monai.files import whole
+
+Outcome = tuple[Cell, str | None]
+"""A cell that has been run, and why it failed, or None."""
+
+
+def is_done(cell: Cell) -> bool:
+    """Whether the cell's folder holds this very run, finished.
+
+    Raises:
+        FileExistsError: it holds a run with other settings.
+    """
+    note = cell.folder / "cell.json"
+    if note.is_file() and json.loads(note.read_text()) != cell.arguments:
+        raise FileExistsError(
+            f"{cell.folder} holds a run with other settings ({note} has them): give another --out, or delete the folder"
+        )
+    return note.is_file() and cell.metrics.is_file()
+
+
+def run_cell(cell: Cell) -> str | None:
+    """Run it in a process of its own, its output into the folder's `log`; None, or why it failed.
+
+    A cell that is done is left alone; one that was stopped goes on from its last whole epoch.
+    """
+    if is_done(cell):
+        return None
+    arguments = cell.arguments
+    if (cell.folder / "cell.json").is_file() and (cell.folder / "run_state.pt").is_file():
+        arguments = [*arguments, "--resume=True"]
+    with whole(cell.folder / "cell.json") as note:
+        note.write_text(json.dumps(cell.arguments, indent=1) + "\n")
+    log = cell.folder / "log"
+    with log.open("ab") as output:
+        command = [sys.executable, *arguments]
+        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode  # noqa: S603
+    if code == 0 and cell.metrics.is_file():
+        return None
+    said = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
+    return f"exit code {code}: {said[-1][-300:]} (all of it: {log})"
+
+
+def one_by_one(cells: Sequence[Cell]) -> Iterator[Outcome]:
+    """Here, in order."""
+    for cell in cells:
+        yield cell, run_cell(cell)
+
+
+def on_ray(cells: Sequence[Cell]) -> Iterator[Outcome]:
+    """On a Ray cluster: the one that RAY_ADDRESS names, else a local one; `out` must be a folder that all nodes see.
+
+    Raises:
+        ModuleNotFoundError: Ray is not installed.
+    """
+    try:
+        import ray  # noqa: PLC0415 - an extra, for clusters
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("--launcher ray needs Ray: pip install 'semimed-monai[cluster]'") from error
+    ray.init(ignore_reinit_error=True, log_to_driver=False)
+    remote = ray.remote(num_cpus=2, num_gpus=1 if ray.cluster_resources().get("GPU") else 0)(run_cell)
+    waiting = {remote.remote(cell): cell for cell in cells}
+    try:
+        while waiting:
+            (done,), _ = ray.wait(list(waiting), num_returns=1)
+            cell = waiting.pop(done)
+            try:
+                yield cell, ray.get(done)
+            except ray.exceptions.RayError as error:  # a node was lost: the other cells go on
+                yield cell, f"{type(error).__name__}: {error}"
+    finally:
+        ray.shutdown()
+
+
+LAUNCHERS: dict[str, Callable[[Sequence[Cell]], Iterator[Outcome]]] = {"here": one_by_one, "ray": on_ray}

@@ -1,0 +1,82 @@
+"""The file of an experiment becomes commands."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from semimed_monai.experiments import Experiment
+from semimed_monai.experiments.plan import pasted
+
+WriteExperiment = Callable[..., Experiment]
+
+
+def test_cells_are_all_methods_in_their_columns_seed_by_seed(write_experiment: WriteExperiment, tmp_path: Path) -> None:
+    cells = write_experiment().cells(tmp_path, seeds=2)
+    assert [(cell.method, cell.column, cell.seed) for cell in cells] == [
+        (method, column, seed)
+        for seed in (1, 2)
+        for method, column in (("MT", "10 %"), ("DC-MT", "10 %"), ("MT", "30 %"))
+    ]
+    assert len({cell.folder for cell in cells}) == len(cells)
+
+
+def test_a_cell_is_a_command_with_all_overrides(write_experiment: WriteExperiment, tmp_path: Path) -> None:
+    cell = write_experiment().cells(tmp_path, seeds=1, settings={"max_epochs": 2, "profile": "phantom"})[0]
+    folder = tmp_path / "mt" / "10" / "1"
+    assert shlex.split(pasted(cell))[1:] == [
+        *("-m", "monai.bundle", "run", "training"),
+        *("--config_file", str(tmp_path / "bundle" / "configs" / "train.json")),
+        "--profile=phantom",
+        "--phantoms#seed=1",
+        "--labelled_share=0.1",
+        "--criterion#terms#attention#_disabled_=True",
+        "--max_epochs=2",
+        "--seed=1",
+        f"--output_dir={folder}",
+        f"--ckpt_dir={folder}/models",
+    ]
+
+
+def test_overlays_are_given_as_one_list(write_experiment: WriteExperiment, tmp_path: Path) -> None:
+    cell = write_experiment(configs=["configs/train.json", "configs/skin.json"]).cells(tmp_path, seeds=1)[0]
+    given = cell.arguments[cell.arguments.index("--config_file") + 1]
+    configs = tmp_path / "bundle" / "configs"
+    assert given == str([str(configs / "train.json"), str(configs / "skin.json")])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"baseline": "XT"}, "'XT' is none of the methods"),
+        ({"method": {}}, "'method' is none of title"),
+        ({"methods": {"MT": {"override": {}}}}, "MT: 'override' is none of overrides"),
+        ({"methods": {"MT": {"columns": ["11 %"]}}}, "MT: there is no column '11 %'"),
+        ({"methods": {"MT": {"paper": {"50 %": {"f1": 1}}}}}, "MT: there is no column '50 %'"),
+        ({"columns": {"10 %": {}, "10": {}}, "methods": {"MT": {}}}, "columns '10 %' has the folder '10'"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(write_experiment: WriteExperiment, changes: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=r"two\.json is no experiment") as raised:
+        write_experiment(**changes)
+    assert said in str(raised.value)
+
+
+def test_a_file_that_is_missing_or_no_json_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.json is no file: give one of"):
+        Experiment.read(tmp_path / "nowhere.json")
+    (tmp_path / "half.json").write_text(json.dumps({"title": "x"})[:-1])
+    with pytest.raises(ValueError, match=r"half\.json is no JSON"):
+        Experiment.read(tmp_path / "half.json")
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "bundles").glob("*/experiments/*.json")), ids=str)
+def test_every_bundles_experiments_can_be_read_and_name_configs_that_are_there(file: Path, tmp_path: Path) -> None:
+    experiment = Experiment.read(file)
+    assert all(config.is_file() for config in experiment.configs)
+    assert experiment.cells(tmp_path, seeds=1)

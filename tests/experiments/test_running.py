@@ -1,0 +1,144 @@
+"""Cells are run by real processes: done ones are skipped, stopped ones resume, failures do not stop the others."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from semimed_monai.experiments import Cell, Experiment, run_cell
+from semimed_monai.experiments.__main__ import main
+from semimed_monai.experiments.tracking import Tracking
+
+WriteExperiment = Callable[..., Experiment]
+WriteMetrics = Callable[..., None]
+
+# What stands in for a bundle: takes the same arguments, counts its starts, fails for seed 2, and leaves the files that
+# a run leaves. (tests/bundles/test_experiments.py runs the real ones.)
+RECIPE = """
+import json, pathlib, sys
+given = dict(word[2:].split("=", 1) for word in sys.argv if word.startswith("--") and "=" in word)
+folder = pathlib.Path(given["output_dir"])
+with (folder / "starts").open("a") as starts:
+    starts.write(f"resume={given.get('resume')}\\n")
+if given["seed"] == "2":
+    sys.exit("error: the disk is full")
+scores = {"teacher": {name: {"value": 0.5} for name in ("f1", "tiou", "tiou_disc", "tiou_ones")}}
+facts = {"section": "test", "dataset": "knees", "dataset_version": "4", "dataset_digest": "d", "profile": "table"}
+facts |= {"labelled_share": float(given["labelled_share"]), "seed": int(given["seed"]), "scores": scores}
+(folder / "metrics.json").write_text(json.dumps(facts))
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m monai.bundle` of the cells' processes is RECIPE."""
+    package = tmp_path / "instead" / "monai"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "bundle.py").write_text(RECIPE)
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+
+
+def starts(cell: Cell) -> list[str]:
+    return (cell.folder / "starts").read_text().splitlines()
+
+
+@pytest.mark.usefixtures("recipe")
+def test_a_cell_runs_once(write_experiment: WriteExperiment, tmp_path: Path) -> None:
+    cell = write_experiment().cells(tmp_path / "runs", seeds=1)[0]
+    assert run_cell(cell) is None
+    assert run_cell(cell) is None
+    assert starts(cell) == ["resume=None"]
+
+
+@pytest.mark.usefixtures("recipe")
+def test_a_stopped_cell_resumes(write_experiment: WriteExperiment, tmp_path: Path) -> None:
+    cell = write_experiment().cells(tmp_path / "runs", seeds=1)[0]
+    run_cell(cell)
+    cell.metrics.unlink()
+    (cell.folder / "run_state.pt").touch()
+    assert run_cell(cell) is None
+    assert starts(cell) == ["resume=None", "resume=True"]
+
+
+@pytest.mark.usefixtures("recipe")
+def test_another_runs_folder_is_refused(write_experiment: WriteExperiment, tmp_path: Path) -> None:
+    experiment = write_experiment()
+    run_cell(experiment.cells(tmp_path / "runs", seeds=1)[0])
+    other = experiment.cells(tmp_path / "runs", seeds=1, settings={"max_epochs": 3})[0]
+    with pytest.raises(FileExistsError, match="run with other settings"):
+        run_cell(other)
+
+
+@pytest.mark.usefixtures("recipe")
+def test_a_failure_is_listed_and_the_others_go_on(
+    write_experiment: WriteExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_experiment().file
+    with pytest.raises(SystemExit) as ended:
+        main([str(file), "--seeds=3", f"--out={tmp_path}/runs", "--tracking=none", "--max_epochs", "2"])
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    assert "3 of 9 cells failed" in said.err
+    assert "MT, 10 %, seed 2: exit code 1: error: the disk is full" in said.err
+    assert "| DC-MT | teacher | 50.0 ± 0.0" in said.out
+    assert (tmp_path / "runs" / "table.md").is_file()
+
+
+@pytest.mark.usefixtures("recipe")
+def test_single_cells_for_a_scheduler(write_experiment: WriteExperiment, tmp_path: Path) -> None:
+    experiment = write_experiment()
+    main([str(experiment.file), "--seeds=1", f"--out={tmp_path}/runs", "--cell=1"])
+    assert [cell.metrics.is_file() for cell in experiment.cells(tmp_path / "runs", seeds=1)] == [False, True, False]
+    with pytest.raises(SystemExit):
+        main([str(experiment.file), "--seeds=1", f"--out={tmp_path}/runs", "--cell=3"])
+
+
+def test_a_dry_run_prints_commands_and_writes_nothing(
+    write_experiment: WriteExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(write_experiment().file), "--seeds=1", f"--out={tmp_path}/runs", "--dry-run", "--dataset_dir", "."])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith(Path(sys.executable).name) for line in lines)
+    assert all(f"--dataset_dir={Path.cwd()}" in line for line in lines)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("rest", [["--max_epochs"], ["max_epochs", "2"]])
+def test_settings_that_cannot_be_read_are_refused(
+    write_experiment: WriteExperiment, rest: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(write_experiment().file), *rest])
+    assert ended.value.code == 2
+    assert "give --key value" in capsys.readouterr().err
+
+
+def test_children_in_mlflow_can_be_found_and_are_logged_once(
+    write_experiment: WriteExperiment, write_metrics: WriteMetrics, tmp_path: Path
+) -> None:
+    experiment = write_experiment()
+    cell = experiment.cells(tmp_path / "runs", seeds=1)[0]
+    write_metrics(cell, 0.5)
+    for _ in range(2):
+        tracking = Tracking(experiment, tmp_path / "runs")
+        tracking.log(cell)
+        tracking.finish([cell.metrics])
+    client = MlflowClient(tracking.uri)
+    place = client.get_experiment_by_name("bundle")
+    assert place is not None
+    wanted = "tags.bundle = 'bundle' and tags.method = 'MT' and tags.labelled_share = '0.1' and tags.seed = '1'"
+    (child,) = client.search_runs([place.experiment_id], wanted)
+    (parent,) = client.search_runs([place.experiment_id], "tags.mlflow.runName = 'Two methods'")
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.data.metrics["teacher/f1"] == 0.5
+    assert child.data.params["phantoms/seed"] == "1"
+    assert {run.info.status for run in (child, parent)} == {"FINISHED"}
+    assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["metrics.json"]
+    assert json.loads((tmp_path / "runs/mt/10/1/metrics.json").read_text())["seed"] == 1
