@@ -1,1 +1,1 @@
-"""One module per public data set: each writes a datalist from the files as they are published."""
+"""One module per public data set, and two for one's own files: each writes a datalist from files as they are."""

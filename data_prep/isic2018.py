@@ -15,16 +15,16 @@ Nearly half of the photographs show a lesion that another one shows, too, so the
 from __future__ import annotations
 
 import argparse
-import csv
-import os
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_prep import pictures
+from data_prep import command, pictures
+from data_prep.placing import relative
 from data_prep.report import deliver
+from data_prep.sections import FRACTIONS, check_fractions
+from data_prep.tables import read_table
 from semimed_monai.data import split_by_group
 from semimed_monai.data.datalist import SECTIONS
 
@@ -43,7 +43,6 @@ IMAGES = "ISIC2018_Task3_Training_Input"
 GROUND_TRUTH = "ISIC2018_Task3_Training_GroundTruth/ISIC2018_Task3_Training_GroundTruth.csv"
 METADATA = "HAM10000_metadata.csv"
 MASKS = "HAM10000_segmentations_lesion_tschandl"
-FRACTIONS = (0.7, 0.1, 0.2)
 _HELP = "Write a datalist of ISIC 2018 Task 3 (HAM10000): image, class, lesion mask, and the lesion as group."
 _ORIGIN = {
     "source": "ISIC 2018 Challenge, Task 3, training set (HAM10000), doi:10.7910/DVN/DBW86T",
@@ -80,9 +79,14 @@ class _Photograph(NamedTuple):
 
     def item(self, folder: Path) -> dict[str, Any]:
         """Its item in a datalist that lies in the folder; the id does not depend on where the files are."""
-        image = Path(os.path.relpath(self.image, folder)).as_posix()
-        mask = {"mask": Path(os.path.relpath(self.mask, folder)).as_posix()} if self.mask else {}
-        return {"image": image, "label": self.label, **mask, "group": self.lesion, "id": self.name}
+        mask = {"mask": relative(self.mask, folder)} if self.mask else {}
+        return {
+            "image": relative(self.image, folder),
+            "label": self.label,
+            **mask,
+            "group": self.lesion,
+            "id": self.name,
+        }
 
 
 def prepare(
@@ -117,8 +121,7 @@ def prepare(
         ValueError: the source is not of the published form, or fractions that do not add up to 1.
     """
     source, out = Path(source).resolve(), Path(out).resolve()
-    if len(fractions) != len(SECTIONS):
-        raise ValueError(f"fractions {list(fractions)}: give three, for {', '.join(SECTIONS)}")
+    check_fractions(fractions)
     if resize is not None and resize < 1:
         raise ValueError(f"resize {resize}: give the longest side in pixels, 1 or more")
     _check_layout(source)
@@ -158,14 +161,13 @@ def _check_layout(source: Path) -> None:
 
 def _rows(file: Path, needed: Iterable[str], *, others: bool) -> list[dict[str, str]]:
     """The rows of a CSV file with the columns that are needed, and others only where they may be."""
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        rows, found = list(reader), list(reader.fieldnames or [])
+    table = read_table(file)
+    rows, found = [row.cells for row in table.rows], table.columns
     missing, unknown = sorted({*needed} - {*found}), [] if others else sorted({*found} - {*needed})
     if missing or unknown:
         wrong = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has unknown {', '.join(unknown)}"] * bool(unknown)
         raise ValueError(
-            f"{file}: of the columns {', '.join(needed)} it {' and '.join(wrong)}; found: {', '.join(found) or 'none'}"
+            f"{file}: of the columns {', '.join(needed)} it {' and '.join(wrong)}; found: {', '.join(found)}"
         )
     return rows
 
@@ -243,23 +245,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m data_prep.isic2018", description=_HELP)
     parser.add_argument("--source", type=Path, required=True, help="the folder with the unpacked archives")
-    parser.add_argument("--out", type=Path, required=True, help="the dataset folder to write datalist.json into")
-    parser.add_argument(
-        "--fractions",
-        type=float,
-        nargs=len(SECTIONS),
-        default=FRACTIONS,
-        metavar=tuple(SECTIONS),
-        help=f"shares of the images, which add up to 1; default {' '.join(map(str, FRACTIONS))}",
-    )
-    parser.add_argument("--seed", type=int, default=0, help="decides which lesion goes where; default 0")
+    command.add_out(parser)
+    command.add_split(parser, "lesion")
     parser.add_argument("--copy", action="store_true", help="copy the files too; otherwise the datalist points to them")
     parser.add_argument("--resize", type=int, metavar="N", help="copy them with a longest side of N pixels")
-    parser.add_argument("--dry-run", action="store_true", help="only print what would be written")
-    try:
-        prepare(**vars(parser.parse_args(arguments)))
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    command.add_dry_run(parser)
+    command.run(prepare, parser, arguments)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,15 @@ leaves it out by name. MONAI's and torchvision's resizing work on tensors and wo
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
+
+from data_prep.progress import each
 
 Size = tuple[int, int]
-_Task = TypeVar("_Task")
-_Result = TypeVar("_Result")
 
 
 class Copy(NamedTuple):
@@ -39,15 +37,15 @@ class Copy(NamedTuple):
 def examine(files: Iterable[Path]) -> dict[Path, Size | str]:
     """Each picture's width and height, or what is wrong with it, found by decoding all of it."""
     listed = list(files)
-    return dict(zip(listed, _each(_size, listed, "opening pictures"), strict=True))
+    return dict(zip(listed, each(_size, listed, "opening pictures"), strict=True))
 
 
 def copy(copies: Iterable[Copy], longest: int | None = None) -> None:
     """Make the copies, creating their folders; those larger than `longest` along a side become that size, in shape."""
     listed = list(copies)
-    for folder in {each.target.parent for each in listed}:
+    for folder in {one.target.parent for one in listed}:
         folder.mkdir(parents=True, exist_ok=True)
-    _each(lambda each: _copy(each, longest), listed, "copying pictures")
+    each(lambda one: _copy(one, longest), listed, "copying pictures")
 
 
 def shrunk(size: Size, longest: int | None) -> Size:
@@ -60,11 +58,6 @@ def shrunk(size: Size, longest: int | None) -> Size:
         return size
     width, height = (max(1, round(side * longest / max(size))) for side in size)
     return width, height
-
-
-def _each(work: Callable[[_Task], _Result], tasks: list[_Task], name: str) -> list[_Result]:
-    with ThreadPoolExecutor(8) as pool:  # Pillow decodes and encodes without holding the interpreter's lock
-        return list(tqdm(pool.map(work, tasks), name, len(tasks), leave=False))
 
 
 def _size(file: Path) -> Size | str:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from semimed_monai.data import Datalist, write_datalist
+from data_prep.sections import known_by
+from semimed_monai.data import Datalist, DatalistError, write_datalist
 
 _NAMED = 10  # names in a line of the report: the datalist's provenance has them all
 
@@ -40,7 +41,11 @@ def deliver(
     with tempfile.TemporaryDirectory() as trial:
         file = write_datalist(trial, name=name, classes=classes, sections=sections, provenance=facts)
         # The files were opened by the preparation; here they would be looked for in the trial's folder.
-        print(Datalist(file, check=False).summary())
+        try:
+            print(Datalist(file, check=False).summary())
+        except DatalistError as error:
+            raise DatalistError(out / "datalist.json", error.problems) from None  # the trial's folder is gone
+    print(f"labelled: {_labelled_shares(sections)}")
     for reason, names in facts["left_out"].items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         print(f"{reason}: {len(names)} ({', '.join(names[:_NAMED])}{more})")
@@ -50,3 +55,10 @@ def deliver(
     file = write_datalist(out, name=name, classes=classes, sections=sections, provenance=facts)
     print(f"written: {file}")
     return file
+
+
+def _labelled_shares(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """The part of each section's items that has a label (in a list without labels: a mask)."""
+    key = known_by([item for items in sections.values() for item in items])
+    counts = {name: (sum(item.get(key) is not None for item in items), len(items)) for name, items in sections.items()}
+    return ", ".join(f"{name} {known} of {all_} ({known / all_:.0%})" for name, (known, all_) in counts.items() if all_)

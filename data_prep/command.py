@@ -1,0 +1,53 @@
+"""What the commands of this package have in common: the split's settings, and how they end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_prep.sections import FRACTIONS
+from semimed_monai.data.datalist import SECTIONS
+
+
+def add_split(parser: argparse.ArgumentParser, group: str) -> None:
+    """--fractions and --seed, for a set of which `group` is not split."""
+    parser.add_argument(
+        "--fractions",
+        type=float,
+        nargs=len(SECTIONS),
+        default=FRACTIONS,
+        metavar=tuple(SECTIONS),
+        help=f"shares of the labelled images, which add up to 1; default {' '.join(map(str, FRACTIONS))}",
+    )
+    parser.add_argument("--seed", type=int, default=0, help=f"decides which {group} goes where; default 0")
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """--out."""
+    parser.add_argument("--out", type=Path, required=True, help="the dataset folder to write datalist.json into")
+
+
+def add_slice_base(parser: argparse.ArgumentParser) -> None:
+    """--slice-base."""
+    parser.add_argument(
+        "--slice-base", type=int, choices=(0, 1), default=0, help="the number of a volume's first slice; default 0"
+    )
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """--dry-run."""
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be written")
+
+
+def run(prepare: Callable[..., Any], parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> None:
+    """Prepare with the command line's settings; what is wrong is one message, with exit code 1 (130 after Ctrl-C)."""
+    try:
+        prepare(**vars(parser.parse_args(arguments)))
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: no datalist is written\n")
+        sys.exit(130)

@@ -1,0 +1,147 @@
+"""The table that someone wrote about their images: a CSV file with columns of any name, and the classes in its cells.
+
+Looked for: `csv.Sniffer` guesses the separator from the cells, and is wrong where they hold commas of another kind;
+pandas reads "1" as 1.0 where another cell is empty, and "NA" as nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+_SEPARATORS = ",;\t"
+
+
+class Row(NamedTuple):
+    """A line of the table; `number` is the line of the file on which it ends."""
+
+    number: int
+    cells: dict[str, str]
+
+
+class Table(NamedTuple):
+    """A CSV file: its columns in their order, and its rows without those that are empty."""
+
+    file: Path
+    columns: list[str]
+    rows: list[Row]
+
+    def require(self, columns: Mapping[str, str]) -> None:
+        """Raise unless all columns are there.
+
+        Args:
+            columns: the option that names a column ("--image-column") -> the column.
+
+        Raises:
+            ValueError: naming the columns that there are, the option to set, and the nearest name.
+        """
+        missing = [
+            f"no column {column!r}: set {option}{_suggestion(column, self.columns)}"
+            for option, column in columns.items()
+            if column not in self.columns
+        ]
+        if missing:
+            raise ValueError(f"{self.file} has {'; '.join(missing)}. Its columns are: {', '.join(self.columns)}")
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What the datalist's provenance says of the table."""
+        return {"table": self.file.name, "table_sha256": hashlib.sha256(self.file.read_bytes()).hexdigest()}
+
+
+def read_table(file: Path) -> Table:
+    """Read a CSV file in UTF-8 whose cells are separated by comma, semicolon or tab; cells lose the spaces around them.
+
+    Raises:
+        ValueError: it is no such table, has a column twice, or a row longer than its first line.
+        FileNotFoundError: there is no such file.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: there is no such file: give the CSV table")
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            first = lines.readline()
+            lines.seek(0)
+            reader = csv.reader(lines, delimiter=max(_SEPARATORS, key=first.count), strict=True)
+            found = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{file}: no CSV table in UTF-8 ({error}): save it as such") from error
+    if not found:
+        raise ValueError(f"{file}: the file is empty: its first line names the columns")
+    columns = found[0][1]
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise ValueError(f"{file}: column {', '.join(map(repr, twice))} is there twice: rename one")
+    for number, cells in found[1:]:
+        if len(cells) > len(columns):
+            raise ValueError(
+                f"{file}, line {number}: {len(cells)} cells under {len(columns)} columns: put a cell that holds the "
+                "separator in quotes"
+            )
+    padded = ((number, cells + [""] * (len(columns) - len(cells))) for number, cells in found[1:] if any(cells))
+    return Table(file, columns, [Row(number, dict(zip(columns, cells, strict=True))) for number, cells in padded])
+
+
+def class_index(text: str, classes: Sequence[str]) -> int | None:
+    """The class in a cell, given by its name or its index; None in an empty cell.
+
+    >>> [class_index(text, ["normal", "torn"]) for text in ("torn", "0", "1.0", "")]
+    [1, 0, 1, None]
+
+    Raises:
+        ValueError: it is none of the classes.
+    """
+    if not text:
+        return None
+    if text in classes:
+        return classes.index(text)
+    number = text.removesuffix(".0")  # how programs write whole numbers beside empty cells
+    if number.isdecimal() and int(number) < len(classes):
+        return int(number)
+    indexed = ", ".join(f"{index} = {name}" for index, name in enumerate(classes))
+    near = closest(text, classes)
+    hint = f"did you mean {near!r}? " if near else ""
+    raise ValueError(f"{text!r} is none of the classes: {hint}write {indexed}, or set --classes")
+
+
+def whole_number(text: str, least: int = 0) -> int | None:
+    """The number in a cell; None in an empty one.
+
+    >>> whole_number("12"), whole_number("3.0"), whole_number("")
+    (12, 3, None)
+
+    Raises:
+        ValueError: it is no whole number, or a smaller one.
+    """
+    number = text.removesuffix(".0")  # how programs write whole numbers beside empty cells
+    if number and (not number.isdecimal() or int(number) < least):
+        raise ValueError(f"{text!r} must be a whole number from {least}")
+    return int(number) if number else None
+
+
+def classes_in(cells: Iterable[str]) -> list[str]:
+    """The classes that a column shows where nobody has named them: whole numbers by size, else texts by alphabet.
+
+    >>> classes_in(["2", "10", "", "2"])
+    ['2', '10']
+    """
+    found = {cell for cell in cells if cell}
+    numbers = {cell.removesuffix(".0") for cell in found}
+    return sorted(numbers, key=int) if all(number.isdecimal() for number in numbers) else sorted(found)
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """The most similar of the names, whatever their capitals."""
+    lower: dict[str, str] = {}
+    for other in names:
+        lower.setdefault(other.lower(), other)
+    near = difflib.get_close_matches(name.lower(), lower, 1)
+    return lower[near[0]] if near else None
+
+
+def _suggestion(column: str, columns: Sequence[str]) -> str:
+    near = closest(column, columns) or next((name for name in columns if column.lower() in name.lower()), None)
+    return f" (to {near!r}?)" if near else ""

@@ -1,0 +1,347 @@
+"""Any images and a table: what becomes of each line, what is refused, and that nothing is left half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+from small_files import dicom_plane, write_nifti, write_series
+
+from data_prep import from_csv
+from data_prep.from_csv import prepare
+from semimed_monai.data import Datalist
+from semimed_monai.transforms import photograph
+
+REPOSITORY = Path(__file__).parents[2]
+SAGITTAL = np.array([[0, 0, 3.0, -9], [-0.7, 0, 0, 5], [0, -0.7, 0, 5], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    """24 pictures 6 x 4 of grey 10 n in two folders, of twelve people; the last two people have no label."""
+    images, rows = tmp_path / "images", ["image,label,patient"]
+    for number in range(24):
+        file = images / "ab"[number % 2] / f"{number:02d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (6, 4), 10 * number).save(file)
+        label = ("cat", "dog")[number // 2 % 2] if number < 20 else ""
+        rows.append(f"{'ab'[number % 2]}/{number:02d}.png,{label},p{number // 2}")
+    (tmp_path / "table.csv").write_text("\n".join(rows) + "\n")
+    return images
+
+
+def made(images: Path, **settings) -> Path:
+    return prepare(
+        images.parent / "table.csv", images, images.parent / "out", **{"group_column": "patient", **settings}
+    )
+
+
+def refusal(images: Path, **settings) -> str:
+    with pytest.raises((ValueError, OSError)) as caught:
+        made(images, **settings)
+    assert not (images.parent / "out").exists()
+    return str(caught.value)
+
+
+def write_rows(images: Path, *rows: str) -> None:
+    (images.parent / "table.csv").write_text("\n".join(rows) + "\n")
+
+
+def add_rows(images: Path, *rows: str) -> None:
+    with (images.parent / "table.csv").open("a") as lines:
+        lines.write("\n".join(rows) + "\n")
+
+
+def sections_of(file: Path) -> dict[str, list[dict]]:
+    head = json.loads(file.read_text())
+    return {name: head[name] for name in ("training", "validation", "test")}
+
+
+def items_of(file: Path) -> dict[str, dict]:
+    return {item["id"]: item for items in sections_of(file).values() for item in items}
+
+
+def left_out(file: Path) -> dict[str, list[str]]:
+    return json.loads(file.read_text())["provenance"]["left_out"]
+
+
+def test_each_line_becomes_an_item_and_groups_are_not_split(images):
+    file = made(images)
+
+    sections, items = sections_of(file), items_of(file)
+    assert items["a/02.png"] == {"image": "../images/a/02.png", "label": 1, "group": "p1", "id": "a/02.png"}
+    assert json.loads(file.read_text())["classes"] == ["cat", "dog"]
+    assert sorted(items) == sorted(f"{'ab'[number % 2]}/{number:02d}.png" for number in range(24))
+    groups = [{item["group"] for item in items} for items in sections.values()]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 12
+    assert [len(items) for items in sections.values()] == [14 + 4, 2, 4]
+    assert {item["group"] for item in items.values() if "label" not in item} == {"p10", "p11"}
+    image = photograph(8)(Datalist(file).section("test")[0])["image"]
+    assert image.shape == (3, 8, 8)
+
+
+def test_the_same_input_gives_the_same_bytes_wherever_it_lies(images, tmp_path):
+    first = made(images).read_bytes()
+    assert made(images).read_bytes() == first
+    moved = shutil.copytree(images, tmp_path / "elsewhere" / "images")
+    shutil.copy(tmp_path / "table.csv", moved.parent)
+    assert made(moved).read_bytes() == first
+    assert made(images, seed=1).read_bytes() != first
+    assert str(tmp_path) not in first.decode()
+    rows = (tmp_path / "table.csv").read_text().splitlines()
+    write_rows(images, rows[0], *rows[:0:-1])
+    shutil.copy(made(images), tmp_path / "reversed.json")
+    assert sections_of(tmp_path / "reversed.json") == sections_of(made(moved))
+
+
+def test_a_dry_run_prints_the_table_and_writes_nothing(images, capsys):
+    file = made(images, dry_run=True, copy=True)
+    assert not file.parent.exists()
+    printed = capsys.readouterr().out
+    assert "labelled: training 14 of 18 (78%), validation 2 of 2 (100%), test 4 of 4 (100%)" in printed
+    assert f"dry run: {file} is not written" in printed
+
+
+def test_names_may_lack_folders_and_endings_and_labels_may_be_numbers(images):
+    rows = [f"{number:02d};{number % 2}.0;x{number // 2}" for number in range(12)]
+    write_rows(images, "Datei;Klasse;Person", *rows)
+    file = made(images, image_column="Datei", label_column="Klasse", group_column="Person", classes=["no", "yes"])
+    assert Counter(item["label"] for item in items_of(file).values()) == {0: 6, 1: 6}
+    assert items_of(file)["b/03.png"]["label"] == 1
+
+
+def test_several_findings_are_lists_of_0_and_1(images):
+    rows = [f"{number:02d},{number % 2},{number % 3 == 0:d},{number}" for number in range(20)]
+    write_rows(images, "image,effusion,nodule,patient", *rows, "20,,,20")
+    file = made(images, label_columns=["effusion", "nodule"])
+    items = items_of(file)
+    assert json.loads(file.read_text())["classes"] == ["effusion", "nodule"]
+    assert (items["b/03.png"]["label"], items["a/04.png"]["label"]) == ([1, 1], [0, 0])
+    assert "label" not in items["a/20.png"]
+    add_rows(images, "21,1,,21")
+    shutil.rmtree(file.parent)
+    assert "line 23: '' under 'nodule' must be 0 or 1" in refusal(images, label_columns=["effusion", "nodule"])
+
+
+def test_sections_may_be_given(images):
+    names = ["train"] * 16 + ["val"] * 4 + ["Test"] * 4
+    rows = [f"{number:02d},{number % 2},{name}" for number, name in enumerate(names)]
+    write_rows(images, "image,label,fold", *rows)
+    settings = {"section_column": "fold", "group_column": None}
+    assert [len(items) for items in sections_of(made(images, **settings)).values()] == [16, 4, 4]
+    shutil.rmtree(images.parent / "out")
+    write_rows(images, "image,label,fold", *rows[:-1], "23,,test")
+    message = refusal(images, **settings)
+    assert "test[3] (b/23.png): evaluation needs a label" in message
+    assert str(images.parent / "out" / "datalist.json") in message  # and not a temporary file's name
+    write_rows(images, "image,label,fold", *rows, "23,1,tset")
+    assert "section 'tset': did you mean 'test'? write training, validation, test" in refusal(images, **settings)
+
+
+def test_unlabelled_images_of_those_who_are_tested_are_left_out(images):
+    table = images.parent / "table.csv"
+    table.write_text(table.read_text().replace("b/11.png,dog,", "b/11.png,,").replace("b/09.png,cat,", "b/09.png,,"))
+    for seed in range(8):
+        file = made(images, seed=seed)
+        training = {item["group"] for item in sections_of(file)["training"]}
+        held_back = left_out(file).get("items without a label whose group is in validation or test", [])
+        assert held_back == [name for name, group in (("b/09.png", "p4"), ("b/11.png", "p5")) if group not in training]
+
+
+def with_masks(images: Path, labels: bool = True) -> None:
+    """Masks under the images' names in a folder of their own; of one the size is wrong, one is broken."""
+    masks = images.parent / "masks"
+    masks.mkdir()
+    rows = []
+    for number in range(20):
+        Image.fromarray(np.eye(4, 6, dtype=np.uint8)).save(masks / f"{number:02d}.png")
+        rows.append(f"{number:02d},{f'{number % 2},' if labels else ''}{number:02d}.png")
+    Image.new("L", (6, 6)).save(masks / "03.png")
+    (masks / "05.png").write_text("no picture")
+    write_rows(images, f"image,{'label,' if labels else ''}mask", *rows)
+
+
+def test_masks_that_fit_are_taken_and_the_images_of_others_kept(images, capsys):
+    with_masks(images)
+    file = made(images, group_column=None, mask_column="mask", masks=images.parent / "masks")
+    items = items_of(file)
+    assert items["a/02.png"]["mask"] == "../masks/02.png"
+    assert [name for name, item in sorted(items.items()) if "mask" not in item] == ["b/03.png", "b/05.png"]
+    assert left_out(file) == {
+        "masks broken (not a picture), their images kept": ["b/05.png"],
+        "masks of another size, their images kept": ["b/03.png"],
+    }
+    assert "masks of another size, their images kept: 1 (b/03.png)\n" in capsys.readouterr().out
+    Datalist(file)
+
+
+def test_a_table_of_masks_without_labels_is_for_segmentation(images):
+    with_masks(images, labels=False)
+    settings = {"group_column": None, "mask_column": "mask", "masks": images.parent / "masks"}
+    assert "set --classes: what the values 0, 1, ... of the masks stand for" in refusal(images, **settings)
+    file = made(images, **settings, classes=["background", "lesion"])
+    assert Datalist(file).labelled()[0]["mask"] is not None
+    assert sum("mask" not in item for item in sections_of(file)["training"]) <= 2
+
+
+def test_copies_are_the_same_bytes(images):
+    with_masks(images)
+    file = made(images, group_column=None, mask_column="mask", masks=images.parent / "masks", copy=True)
+    item = items_of(file)["a/02.png"]
+    assert (item["image"], item["mask"]) == ("images/a/02.png", "masks/02.png")
+    assert (file.parent / item["mask"]).read_bytes() == (images.parent / "masks" / "02.png").read_bytes()
+    assert len(list(file.parent.rglob("*.png"))) == 20 + 18
+    Datalist(file)
+    first = file.read_bytes()
+    assert made(images, group_column=None, mask_column="mask", masks=images.parent / "masks", copy=True) == file
+    assert file.read_bytes() == first
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_error_or_ctrl_c_while_copying_leaves_nothing(images, monkeypatch, error):
+    def stop(source: Path, target: Path) -> None:
+        if source.name == "12.png":
+            raise error
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+    monkeypatch.setattr(from_csv, "copy_file", stop)
+    with pytest.raises(error):
+        made(images, copy=True)
+    assert sorted(each.name for each in images.parent.iterdir()) == ["images", "table.csv"]
+
+
+def test_broken_images_are_left_out_by_name(images, capsys):
+    whole = (images / "a" / "02.png").read_bytes()
+    (images / "a" / "02.png").write_bytes(whole[: len(whole) // 2])
+    (images / "a" / "04.png").write_text("<html>")
+    (images / "chest.dcm").write_bytes(b"")
+    add_rows(images, "chest,cat,p0")
+    file = made(images)
+    assert len(items_of(file)) == 22
+    broken = {"broken (not a picture)": ["a/02.png", "a/04.png"], "no DICOM header: copy it anew": ["chest.dcm"]}
+    assert left_out(file) == broken
+    assert "broken (not a picture): 2 (a/02.png, a/04.png)\n" in capsys.readouterr().out
+
+
+def test_volumes_series_and_radiographs_are_items_too(images):
+    volume = np.arange(8 * 8 * 5, dtype=np.int16).reshape(8, 8, 5)
+    write_nifti(images / "knee.nii.gz", volume, SAGITTAL)
+    write_series(images / "series", volume, SAGITTAL)
+    dicom_plane(np.ones((6, 4))).save_as(images / "chest.dcm", enforce_file_format=True)
+    rows = ["knee,cat,v1,1", "knee,dog,v1,5", "series,cat,v2,2", "chest,dog,v3,"]
+    table = (images.parent / "table.csv").read_text().splitlines()
+    write_rows(images, f"{table[0]},slice", *(f"{row}," for row in table[1:]), *rows)
+    file = made(images, slice_column="slice", slice_base=1)
+    items = items_of(file)
+    assert [items[name]["slice"] for name in ("knee.nii.gz#0", "knee.nii.gz#4", "series#1")] == [0, 4, 1]
+    assert "slice" not in items["chest.dcm"]
+    Datalist(file)
+    shutil.rmtree(file.parent)
+    add_rows(images, "knee,dog,v1,", "knee,dog,v1,6")
+    message = refusal(images, slice_column="slice", slice_base=1)
+    assert "line 30: knee.nii.gz: a volume of 5 slices: name one in a --slice-column" in message
+    assert "line 31: knee.nii.gz: slice 5 (from 0) does not exist, it has 5 slices" in message
+
+
+def test_files_that_are_no_single_image_stop_unless_they_are_to_be_left_out(images):
+    nib.save(nib.Nifti1Image(np.zeros((4, 8, 8, 3), np.int16), np.eye(4)), images / "time.nii.gz")
+    add_rows(images, "time,cat,v1", "none.png,cat,v2")
+    message = refusal(images)
+    assert "line 26: time.nii.gz: 4-D (4 x 8 x 8 x 3): write each volume to a file of its own" in message
+    assert "line 27: 'none.png' is not in" in message
+    file = made(images, skip_bad=True)
+    assert left_out(file)["images missing"] == ["none.png"]
+    assert len(items_of(file)) == 24
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("b/01.pgn,cat,p0", "line 26: 'b/01.pgn' is not in"),
+        ("b/01.pgn,cat,p0", "correct the name or the folder; did you mean b/01.png?"),
+        ("../table.csv,cat,p0", "'../table.csv' is not in"),
+        ("a/00.png,bird,p0", "a/00.png is not what line 2 says it is: remove one of them"),
+        ("a/00.png,cat,p9", "a/00.png is not what line 2 says it is: remove one of them"),
+        (",cat,p0", "line 26: column 'image' is empty"),
+        ("a/00.png,cat,", "line 26: a/00.png: column 'patient' is empty: give every image a group"),
+        ("a/00.png,cat,p0,more", "line 26: 4 cells under 3 columns"),
+    ],
+)
+def test_lines_that_cannot_be_are_refused(images, row, said):
+    add_rows(images, row)
+    message = refusal(images)
+    assert said in message
+    assert str(images.parent / "table.csv") in message
+
+
+def test_labels_outside_the_classes_are_refused_and_lines_that_repeat_are_not(images):
+    add_rows(images, "a/00.png,cat,p0")
+    assert len(items_of(made(images))) == 24
+    shutil.rmtree(images.parent / "out")
+    assert "line 4: 'dog' is none of the classes: did you mean 'dogs'? write 0 = cat, 1 = dogs" in refusal(
+        images, classes=["cat", "dogs"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"image_column": "Image"},
+            "no column 'Image': set --image-column (to 'image'?). Its columns are: image, label",
+        ),
+        ({"group_column": "lesion"}, "no column 'lesion': set --group-column. Its columns are"),
+        ({"label_columns": ["image", "effusion"]}, "no column 'effusion': set --label-columns (for effusion)"),
+        ({"fractions": (0.8, 0.2)}, "give three, for training, validation, test"),
+        ({"fractions": (0.8, 0.2, 0.2)}, "add up to 1"),
+    ],
+)
+def test_columns_and_settings_without_sense_are_refused(images, settings, said):
+    assert said in refusal(images, **settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "the file is empty"),
+        ("image,label\nä.png,cat".encode("latin-1"), "no CSV table in UTF-8"),
+        (b"image,label,label\n", "column 'label' is there twice"),
+        (b"image,label,patient\n", "column 'label' is empty"),
+        (b"image,label,patient\na/00.png,cat,p\n", "1 groups cannot fill 3 sections"),
+        (b"image,label,patient\nz.png,cat,p\n", "'z.png' is not in"),
+    ],
+)
+def test_what_is_no_table_is_refused(images, content, said):
+    (images.parent / "table.csv").write_bytes(content)
+    assert said in refusal(images)
+
+
+def test_missing_tables_and_folders_are_named(images, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.csv: there is no such file"):
+        prepare(tmp_path / "none.csv", images, tmp_path / "out")
+    with pytest.raises(FileNotFoundError, match="nowhere: there is no such folder"):
+        prepare(tmp_path / "table.csv", tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_as_a_program(images, capsys):
+    command = [sys.executable, "-m", "data_prep.from_csv", "--csv", "table.csv", "--images", "images", "--out", "out"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    good = subprocess.run(command, cwd=images.parent, env=environment, capture_output=True, text=True, check=False)
+    assert good.returncode == 0, good.stderr
+    assert "written: " in good.stdout
+    with pytest.raises(SystemExit) as caught:
+        from_csv.main(["--csv", "none.csv", "--images", "x", "--out", "y"])
+    assert str(caught.value.code).startswith("error: ")
+    with pytest.raises(SystemExit):
+        from_csv.main(["--help"])
+    assert "chest/0001.png,fracture,p1" in capsys.readouterr().out
