@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from semimed_monai.reports.cases import Cases
+from semimed_monai.reports.configuration import save_configuration
 from semimed_monai.reports.evaluation import Evaluation
 
-__all__ = ["Evaluation"]
+__all__ = ["Cases", "Evaluation", "save_configuration"]

@@ -1,4 +1,4 @@
-"""The evaluation that a run ends with: student and teacher on one section, as metrics.json and predictions.csv."""
+"""The evaluation that a run ends with: student and teacher on one section, as numbers, rows and telling cases."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from semimed_monai.engines.evaluator import SectionEvaluator
 from semimed_monai.files import whole, write_table
 from semimed_monai.metrics import Collected, Predictions
 from semimed_monai.networks import load_weights
+from semimed_monai.reports.cases import Cases
 
 logger = logging.getLogger("semimed")
 
@@ -26,11 +27,12 @@ class Evaluation:
         evaluators: name (`teacher`, `student`) → its evaluator over the section.
         weights: name → file with the network's plain state dict.
         classes: class names.
-        output_dir: where metrics.json and predictions.csv go.
+        output_dir: where the files go.
         facts: what the numbers are of: section, labelled share, seed, profile …; stands in metrics.json.
         bootstrap_repeats: for the 95 % intervals, by group.
         collector: makes what keeps each evaluator's rows and scores them: `Predictions` (grades) or
             `SegmentationPredictions` (masks).
+        cases: keeps pictures of the first network's telling cases, for the page: they go to cases.npz; None for none.
 
     Raises:
         FileNotFoundError: a weights file is missing.
@@ -46,6 +48,7 @@ class Evaluation:
         bootstrap_repeats: int = 1000,
         *,
         collector: Callable[[], Collected] = Predictions,
+        cases: Cases | None = None,
     ) -> None:
         self.evaluators = dict(evaluators)
         self.weights = {name: Path(path) for name, path in weights.items()}
@@ -53,9 +56,17 @@ class Evaluation:
         self.output_dir = Path(output_dir)
         self.facts = dict(facts)
         self.bootstrap_repeats = bootstrap_repeats
+        self.cases = cases
         self._predictions = {name: collector() for name in self.evaluators}
         for name, predictions in self._predictions.items():
             predictions.attach(self.evaluators[name])
+        if cases is not None:
+            cases.attach(self.evaluators[self._first])
+
+    @property
+    def _first(self) -> str:
+        """The network that is deployed: the teacher where there is one."""
+        return next(iter(self.evaluators))
 
     def run(self) -> dict[str, Any]:
         """Evaluate all, write the files on rank 0, and return the content of metrics.json."""
@@ -73,6 +84,8 @@ class Evaluation:
             with whole(self.output_dir / "metrics.json") as file:
                 file.write_text(json.dumps(_without_nan(result), indent=2) + "\n")
             write_table(self.output_dir / "predictions.csv", rows)
+            if self.cases is not None:
+                self.cases.save(self.output_dir / "cases.npz", self._first)
             logger.info("%s\n%s", ", ".join(f"{key} {value}" for key, value in self.facts.items()), _table(scores))
         return result
 

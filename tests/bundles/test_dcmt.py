@@ -85,7 +85,7 @@ def test_training_says_what_it_does_and_where_things_are(trained: tuple[Path, st
     assert "epoch 2/2: loss" in said
     for term in ("classification", "attention", "class_consistency", "attention_consistency"):
         assert f"{term} " in said
-    for place in ("models/model.pt", "metrics.json", "predictions.csv", "tensorboard"):
+    for place in ("report.html", "models/model.pt", "metrics.json", "predictions.csv", "tensorboard"):
         assert f"{folder}/{place}" in said
         assert (folder / place).exists()
 
@@ -154,6 +154,31 @@ def test_evaluate_gives_the_runs_own_numbers(trained: tuple[Path, str], run_bund
     )
     assert (tmp_path / "metrics.json").read_text() == (trained[0] / "metrics.json").read_text()
     assert (tmp_path / "predictions.csv").read_text() == (trained[0] / "predictions.csv").read_text()
+    with np.load(tmp_path / "cases.npz") as cases, np.load(trained[0] / "cases.npz") as expected:
+        assert cases.files == expected.files
+        for name in ("id", "kind", "certainty"):
+            assert cases[name].tolist() == expected[name].tolist()
+        # A map's last bit may differ from one process to the next, and with it a pixel's rounding.
+        pictures = [name for name in cases.files if name.startswith(("image_", "map_", "mask_"))]
+        assert all(np.abs(cases[name].astype(int) - expected[name]).max() <= 1 for name in pictures)
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_the_page_shows_the_runs_terms_cases_and_settings(trained: tuple[Path, str]) -> None:
+    page = (trained[0] / "report.html").read_text()
+    for said in ("Training: attention_consistency by epoch", "worst case of full", "Knee cartilage grading with DC-MT"):
+        assert said in page
+    configuration = json.loads((trained[0] / "configuration.json").read_text())
+    assert configuration["settings"]["image_size"] == 32
+    assert configuration["settings"]["learning_rate"] == 0.001
+    assert configuration["recipe"]["criterion"]["terms"].keys() >= {"classification", "attention"}
+
+
+def test_a_page_that_cannot_be_made_costs_nothing_else(run_bundle: Run, tmp_path: Path) -> None:
+    said = run_bundle(TRAIN, *TINY, *into(tmp_path), f"--page#run_dir={tmp_path}/none", cwd=tmp_path, expect=1)
+    assert f"error: there is no {tmp_path}/none/metrics.json: training and evaluation write it" in said
+    for place in ("models/model.pt", "student.pt", "metrics.json", "predictions.csv", "cases.npz", "configuration.json"):
+        assert (tmp_path / place).exists()
 
 
 def test_inference_grades_as_evaluation_does(

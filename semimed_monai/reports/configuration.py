@@ -1,0 +1,82 @@
+"""What a run was made with: its recipe as it was run, every setting's value, the versions of the libraries.
+
+Looked for: MONAI saves the recipe only together with tracking, and without the values that its expressions came to.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import torch
+from monai.bundle import ConfigWorkflow
+
+from semimed_monai.files import whole
+
+LIBRARIES = (
+    *("semimed-monai", "monai", "torch", "torchvision", "pytorch-ignite", "kornia", "numpy", "scipy"),
+    *("scikit-learn", "scikit-image", "nibabel", "pydicom", "itk", "pillow"),
+)
+
+
+def save_configuration(path: str | Path) -> None:
+    """Write the configuration of the bundle that is running as JSON: `bundle`, `settings`, `recipe`, `versions`.
+
+    An entry in a recipe's `training`, after the training: by then its expressions have their values, and none is
+    evaluated for this. A password in an address (`https://me:secret@host`) is left out.
+
+    Raises:
+        RuntimeError: no bundle is running.
+    """
+    parser = _running().parser
+    recipe = {key: value for key, value in parser.get().items() if key != "_meta_"}
+    meta = parser.get("_meta_") or {}
+    values = {key: parser.ref_resolver.resolved_content.get(key, value) for key, value in recipe.items()}
+    values = {key: str(value) if isinstance(value, (torch.device, Path)) else value for key, value in values.items()}
+    content = {
+        "bundle": {key: meta[key] for key in ("name", "version") if key in meta},
+        "settings": {key: value for key, value in values.items() if _is_plain(value)},
+        "recipe": recipe,
+        "versions": versions(),
+    }
+    if idist.get_rank() == 0:
+        text = re.sub(r'://[^/@\s"]+@', "://", json.dumps(content, indent=2, default=str, ensure_ascii=False))
+        with whole(path) as file:
+            file.write_text(text + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Of Python, of the libraries that results depend on, and of CUDA if this torch is built with it."""
+    found = {"Python": platform.python_version(), "system": platform.platform()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # a source tree on PYTHONPATH, or not needed here
+            continue
+    return found | ({"CUDA": torch.version.cuda} if torch.version.cuda else {})
+
+
+def _running() -> ConfigWorkflow:
+    """MONAI hands no recipe its parser, so this looks up the call stack for the workflow, as `bundle_root` does."""
+    frame = sys._getframe(1)  # noqa: SLF001 - Python's way up the stack
+    while frame is not None:
+        workflow = frame.f_locals.get("self")
+        if isinstance(workflow, ConfigWorkflow):
+            return workflow
+        frame = frame.f_back  # type: ignore[assignment]
+    raise RuntimeError("no bundle is running: put save_configuration into its recipe's `training`")
+
+
+def _is_plain(value: Any) -> bool:
+    """A value that a person can read and set; no component, and no expression that this run did not ask for."""
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(inner) for inner in value)
+    if isinstance(value, str):
+        return not value.startswith(("$", "@", "%"))
+    return value is None or isinstance(value, (bool, int, float))

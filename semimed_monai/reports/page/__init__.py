@@ -1,0 +1,7 @@
+"""The evaluation page: one HTML file that shows what a classifier's run has left in its folder."""
+
+from __future__ import annotations
+
+from semimed_monai.reports.page.page import write_page
+
+__all__ = ["write_page"]

@@ -1,0 +1,211 @@
+"""The page's charts, as pictures that stand in the HTML file itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_curve, roc_curve
+
+from semimed_monai.metrics.grading import auc_one_vs_rest
+from semimed_monai.reports.page.calibration import Calibration
+from semimed_monai.reports.page.run import Curve, Grades
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+"""Okabe and Ito's, told apart by colour-blind people; the yellow is too light for lines on white."""
+
+STYLE: Any = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "text.parse_math": False,  # class names are no formulas
+    "svg.hashsalt": "semimed",
+}
+"""What matplotlib's rc_context is to be while figures are made."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A data URI, and what it shows in words."""
+
+    source: str
+    alt: str
+
+
+def picture(figure: Figure, alt: str, kind: str = "svg+xml") -> Picture:
+    """`figure` as a data URI: lines as `svg+xml`, images as `png`; the same figure gives the same bytes."""
+    file, name = io.BytesIO(), kind.removesuffix("+xml")
+    figure.savefig(file, format=name, dpi=144, metadata={"Date" if name == "svg" else "Software": None})
+    return Picture(f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}", alt)
+
+
+def roc(grades: Grades, classes: Sequence[str]) -> Picture:
+    """One curve per class against all others, with its AUC."""
+    figure, axes = _square("1 − specificity", "Sensitivity", len(classes))
+    axes.plot([0, 1], [0, 1], color="#767676", linewidth=1, linestyle=":")
+    areas = auc_one_vs_rest(grades.probabilities, grades.label)
+    words = []
+    for (place, name, style), area in zip(_styled(classes), areas, strict=True):
+        if math.isnan(area):
+            axes.plot([], [], **style, label=f"{_short(name)}: not defined")
+            words.append(f"{name} not defined")
+            continue
+        false, true, _ = roc_curve(grades.label == place, grades.probabilities[:, place])
+        axes.plot(false, true, **style, label=f"{_short(name)}: AUC {area:.3f}")
+        words.append(f"{name} {area:.3f}")
+    figure.legend(loc="outside lower center")
+    return picture(figure, f"ROC curves, one class against the others; area under the curve: {', '.join(words)}")
+
+
+def precision_recall(grades: Grades, classes: Sequence[str]) -> Picture:
+    """One curve per class against all others, with its average precision and the class's share."""
+    figure, axes = _square("Recall (sensitivity)", "Precision", len(classes))
+    words = []
+    for place, name, style in _styled(classes):
+        own = grades.label == place
+        if not own.any():
+            axes.plot([], [], **style, label=f"{_short(name)}: not defined")
+            words.append(f"{name} not defined")
+            continue
+        precision, recall, _ = precision_recall_curve(own, grades.probabilities[:, place], drop_intermediate=True)
+        area = average_precision_score(own, grades.probabilities[:, place])
+        axes.axhline(own.mean(), **{**style, "linewidth": 0.8, "alpha": 0.4})
+        axes.step(recall, precision, where="post", **style, label=f"{_short(name)}: AP {area:.3f}")
+        words.append(f"{name} {area:.3f} at a share of {own.mean():.3f}")
+    figure.legend(loc="outside lower center")
+    return picture(figure, f"Precision and recall, one class against the others; average precision: {', '.join(words)}")
+
+
+def confusion(grades: Grades, classes: Sequence[str]) -> Picture:
+    """Counts; shades are shares of the true class."""
+    counts = confusion_matrix(grades.label, grades.predicted, labels=range(len(classes)))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = max(3.6, 1.4 + 0.62 * len(classes))
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(visible=False)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > 0.55 else "black"
+        text = f"{count}\n{shares[row, column]:.0%}"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+    names = [_short(name) for name in classes]
+    axes.set_xticks(range(len(classes)), names, rotation=30 if max(map(len, names)) > 8 else 0)
+    axes.set_yticks(range(len(classes)), names)
+    axes.set(xlabel="Predicted", ylabel="True")
+    rows = [
+        f"of {line.sum()} {name}: "
+        + ", ".join(f"{count} as {other}" for count, other in zip(line, classes, strict=True))
+        for name, line in zip(classes, counts, strict=True)
+    ]
+    return picture(figure, f"Confusion matrix; {'; '.join(rows)}")
+
+
+def reliability(calibrations: Mapping[str, Calibration]) -> Picture:
+    """Confidence against accuracy, a line per network; below, how many cases have which confidence."""
+    figure = Figure(figsize=(4.2, 4.6), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    above.plot([0, 1], [0, 1], color="#767676", linewidth=1, linestyle=":", label="perfect")
+    for _, name, style in _styled(list(calibrations)):
+        found = calibrations[name]
+        above.plot(
+            found.confidence, found.accuracy, marker="o", **style, label=f"{_short(name)}: ECE {100 * found.ece:.1f} %"
+        )
+        below.plot(found.confidence, found.count, marker="o", **style)
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="Share of right grades")
+    above.legend(loc="upper left")
+    below.set(xlabel="Confidence: probability of the predicted class", ylabel="Cases", ylim=(0, None))
+    words = [f"{name} {100 * found.ece:.1f} %" for name, found in calibrations.items()]
+    return picture(figure, f"Reliability diagram; expected calibration error: {', '.join(words)}")
+
+
+def term(name: str, curve: Curve) -> Picture:
+    """A term's mean by epoch."""
+    figure, axes = _by_epoch(name)
+    axes.plot(curve.epochs, curve.values, color=COLOURS[0], marker="o" if len(curve.epochs) == 1 else "")
+    ends = f"{curve.values[0]:.4g} in epoch {curve.epochs[0]}, {curve.values[-1]:.4g} in epoch {curve.epochs[-1]}"
+    return picture(figure, f"Training: {name} by epoch; {ends}")
+
+
+def validation(curves: Mapping[str, Curve]) -> Picture:
+    """Validation's scores by epoch."""
+    figure, axes = _by_epoch("validation")
+    for _, name, style in _styled(list(curves)):
+        curve = curves[name]
+        axes.plot(curve.epochs, curve.values, marker="o" if len(curve.epochs) == 1 else "", **style, label=_short(name))
+    axes.legend()
+    words = [f"{name} {curve.values[-1]:.3f}" for name, curve in curves.items()]
+    return picture(figure, f"Validation by epoch; in the last one: {', '.join(words)}")
+
+
+def by_labelled_share(score: str, networks: Mapping[str, Mapping[float, Sequence[float]]]) -> Picture:
+    """A dot per run, a line through the means of each labelled share.
+
+    Args:
+        score: its name.
+        networks: network → labelled share → the score in each run.
+    """
+    figure = Figure(figsize=(4.2, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    words = []
+    for _, name, style in _styled(list(networks)):
+        shares = sorted(networks[name])
+        means = [100 * float(np.mean(networks[name][share])) for share in shares]
+        axes.plot(shares, means, marker="o", **style, label=_short(name))
+        for share in shares:
+            axes.plot(
+                [share] * len(networks[name][share]),
+                [100 * value for value in networks[name][share]],
+                ".",
+                color=style["color"],
+                alpha=0.6,
+            )
+        words += [f"{name} {mean:.1f} % at {share:.0%}" for share, mean in zip(shares, means, strict=True)]
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set(xlabel="Labelled share of the training items", ylabel=f"{score}, %", xlim=(0, None))
+    axes.legend(loc="best")
+    return picture(figure, f"{score} by labelled share: {', '.join(words)}")
+
+
+def _square(across: str, up: str, lines: int) -> tuple[Figure, Axes]:
+    """A square chart above a legend of so many lines."""
+    figure = Figure(figsize=(4.2, 4.2 + 0.2 * lines), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal", xlabel=across, ylabel=up)
+    return figure, axes
+
+
+def _by_epoch(title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(3.6, 2.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(_short(title, 36), fontsize=10, loc="left")
+    axes.set_xlabel("Epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure, axes
+
+
+def _styled(names: Sequence[str]) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Place, name and line style: colours, and beyond the last one other dashes."""
+    dashes = [dash for dash in ("-", "--", "-.", ":") for _ in COLOURS]
+    for place, (name, colour, dash) in enumerate(
+        zip(names, cycle(COLOURS), islice(cycle(dashes), len(names)), strict=False)
+    ):
+        yield place, name, {"color": colour, "linestyle": dash, "linewidth": 1.8}
+
+
+def _short(name: str, length: int = 18) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"

@@ -1,0 +1,100 @@
+"""What a run leaves in its folder, made in a second: the files are written by what writes them in a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from semimed_monai.files import write_table
+from semimed_monai.metrics import Predictions
+from semimed_monai.reports import Cases
+
+CLASSES = ("normal", "partial", "full")
+FACTS = {
+    "section": "test",
+    "dataset": "knees",
+    "dataset_version": "4",
+    "terms": ["classification", "attention"],
+    "tiou_threshold": 0.5,
+    "profile": "table",
+    "labelled_share": 0.1,
+    "seed": 0,
+}
+
+
+def output(labels: Sequence[int], seed: int, classes: int, maps: bool = True) -> dict[str, Any]:
+    """An evaluator's output: two images a group; the last has no mask."""
+    random = torch.Generator().manual_seed(seed)
+    count = len(labels)
+    logits = torch.randn(count, classes, generator=random)
+    label = torch.tensor(labels)
+    logits[torch.arange(count), label.clamp(min=0)] += 1
+    found = {
+        "id": [f"images/p{row // 2:03d}.nii.gz#{row % 2}" for row in range(count)],
+        "group": [f"p{row // 2:03d}" for row in range(count)],
+        "label": label,
+        "image": torch.rand(count, 1, 24, 24, generator=random),
+        "probabilities": torch.softmax(logits, 1),
+    }
+    if maps:
+        found["map"] = torch.rand(count, 1, 24, 24, generator=random)
+        found["mask"] = torch.zeros(count, 1, 24, 24)
+        found["mask"][:, :, 6:18, 6:18] = 1
+        found["has_mask"] = torch.arange(count) < count - 1
+    return found
+
+
+def leave_run(
+    folder: Path,
+    labels: Sequence[int] = (0, 1, 2) * 8,
+    classes: Sequence[str] = CLASSES,
+    maps: bool = True,
+    networks: Sequence[str] = ("teacher", "student"),
+    **facts: Any,
+) -> Path:
+    """metrics.json, predictions.csv and, of a network with maps, cases.npz."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scores, rows = {}, []
+    for seed, network in enumerate(networks):
+        predictions, cases, found = Predictions(), Cases(), output(labels, seed, len(classes), maps)
+        for each in (predictions, cases):
+            each.update(found)
+            each.gather()
+        named = predictions.scores(classes, bootstrap_repeats=30)
+        scores[network] = {
+            name: {key: None if value != value else value for key, value in entry.items()}  # noqa: PLR0124 - nan
+            for name, entry in named.items()
+        }
+        rows += [{"network": network, **row} for row in predictions.table(classes)]
+        if maps and seed == 0:
+            cases.save(folder / "cases.npz", network)
+    (folder / "metrics.json").write_text(json.dumps({**FACTS, **facts, "scores": scores}))
+    write_table(folder / "predictions.csv", rows)
+    return folder
+
+
+def leave_curves(folder: Path, first: int = 1, last: int = 3, scale: float = 1.0, **terms: float) -> None:
+    """TensorBoard's files of the epochs from first to last: each term is its number times `scale` times the epoch."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder / "tensorboard")) as writer:
+        for epoch in range(first, last + 1):
+            for name, value in terms.items():
+                writer.add_scalar(name, value * scale * epoch, epoch * 10)
+                writer.add_scalar(f"train_{name}", value * scale * epoch, epoch)
+            writer.add_scalar("f1", 0.1 * epoch, epoch)
+
+
+def leave_configuration(folder: Path) -> None:
+    """configuration.json."""
+    content = {
+        "bundle": {"name": "Grading of knees", "version": "0.1.0"},
+        "settings": {"learning_rate": 0.001, "shift": [0.03, 0.03]},
+        "recipe": {"learning_rate": 0.001, "network": {"_target_": "torch.nn.Linear"}},
+        "versions": {"monai": "1.6.1-then"},
+    }
+    (folder / "configuration.json").write_text(json.dumps(content))

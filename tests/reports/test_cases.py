@@ -1,0 +1,151 @@
+"""The cases whose pictures an evaluation keeps: the right ones, few, and the same however the section is cut."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from ignite.engine import Engine
+from left_run import output
+from monai.bundle import ConfigWorkflow
+from torch.multiprocessing.spawn import spawn
+
+from semimed_monai.reports import Cases
+from semimed_monai.reports.cases import load_cases
+
+LABELS = [row % 3 - (row % 7 == 0) for row in range(60)]
+"""Three classes, and some unlabelled: -1."""
+
+
+def batches(found: dict[str, Any], size: int) -> list[dict[str, Any]]:
+    return [
+        {name: column[start : start + size] for name, column in found.items()}
+        for start in range(0, len(found["id"]), size)
+    ]
+
+
+def chosen(cases: Cases, parts: list[dict[str, Any]]) -> list[tuple[str, str, float]]:
+    """By an engine, twice: an epoch forgets the one before."""
+    engine = Engine(lambda _, batch: batch)
+    cases.attach(engine)
+    engine.run(parts, max_epochs=2)
+    return [(case.id, case.kind, round(case.certainty, 6)) for case in cases.chosen]
+
+
+def graded(*certainties: float) -> dict[str, Any]:
+    """Cases a, b, c … of class 1 with these probabilities."""
+    own = torch.tensor(certainties)
+    return {
+        "id": [chr(ord("a") + row) for row in range(len(own))],
+        "label": torch.ones(len(own), dtype=torch.long),
+        "probabilities": torch.stack([1 - own, own], 1),
+        "image": torch.rand(len(own), 1, 8, 8),
+    }
+
+
+def test_best_typical_and_worst_by_hand() -> None:
+    found = chosen(Cases(), [graded(0.1, 0.9, 0.55, 0.3, 0.6)])
+    assert [(name, kind) for name, kind, _ in found] == [("b", "best"), ("c", "typical"), ("a", "worst")]
+    assert [(name, kind) for name, kind, _ in chosen(Cases(), [graded(0.4)])] == [("a", "best")]
+    assert [kind for _, kind, _ in chosen(Cases(), [graded(0.4, 0.5)])] == ["best", "worst"]
+
+
+def test_the_cut_into_batches_changes_nothing_and_unlabelled_rows_are_not_shown() -> None:
+    found = output(LABELS, 0, 3)
+    expected = chosen(Cases(sample=4), batches(found, 60))
+    assert len(expected) == 9
+    labels = dict(zip(found["id"], LABELS, strict=True))
+    assert [labels[name] for name, _, _ in expected] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    for size in (1, 7, 16):
+        assert chosen(Cases(sample=4), batches(found, size)) == expected
+
+
+def test_few_pictures_are_kept_however_long_the_section_is() -> None:
+    cases = Cases(sample=5)
+    for part in batches(output([row % 2 for row in range(400)], 0, 2), 50):
+        cases.update(part)
+        assert len(cases._kept) <= 2 * (2 + 5)
+    cases.gather()
+    typical = [case for case in cases.chosen if case.kind == "typical"]
+    assert all(0.2 < case.certainty < 0.95 for case in typical)
+
+
+def one_of_two(rank: int, folder: str) -> None:
+    """A process with 40 or 26 of the 60 rows: some in both, as a sampler pads."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    found = output(LABELS, 0, 3)
+    own = {name: column[:40] if rank == 0 else column[34:] for name, column in found.items()}
+    (Path(folder) / f"{rank}.json").write_text(json.dumps(chosen(Cases(sample=4), batches(own, 9 - rank))))
+    dist.destroy_process_group()
+
+
+def test_two_processes_choose_what_one_does(tmp_path: Path) -> None:
+    spawn(one_of_two, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    alone = [list(case) for case in chosen(Cases(sample=4), batches(output(LABELS, 0, 3), 60))]
+    for rank in (0, 1):
+        assert json.loads((tmp_path / f"{rank}.json").read_text()) == alone
+
+
+def test_pictures_are_small_bytes_and_come_back_from_the_file(tmp_path: Path) -> None:
+    batch = graded(0.9) | {"image": torch.zeros(1, 3, 40, 20), "map": torch.full((1, 1, 40, 20), 0.5)}
+    batch["image"][:, 0, :20] = 1  # red above, black below
+    batch |= {"mask": torch.ones(1, 1, 40, 20), "has_mask": torch.tensor([False])}
+    cases = Cases(side=10)
+    chosen(cases, [batch])
+    for name in ("one", "two"):
+        cases.save(tmp_path / f"{name}.npz", "teacher")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    network, (case,) = load_cases(tmp_path / "one.npz")
+    assert (network, case.id, case.kind, case.mask) == ("teacher", "a", "best", None)
+    assert case.image.shape == (10, 5, 3)
+    assert case.image.dtype == np.uint8
+    assert case.image[:5, :, 0].min() == 255
+    assert case.image[5:].max() == case.image[..., 1:].max() == 0
+    assert case.map is not None
+    assert np.unique(case.map).tolist() == [128]
+
+
+def test_a_picture_is_never_made_larger_and_other_channels_are_left_out(tmp_path: Path) -> None:
+    cases = Cases()
+    chosen(cases, [graded(0.9) | {"image": torch.ones(1, 5, 6, 4)}])
+    cases.save(tmp_path / "cases.npz", "student")
+    assert load_cases(tmp_path / "cases.npz")[1][0].image.shape == (6, 4)
+
+
+def test_too_small_settings_are_refused() -> None:
+    with pytest.raises(ValueError, match="wanted side >= 1 and sample >= 3, got 256 and 2"):
+        Cases(sample=2)
+
+
+def test_a_running_bundle_saves_its_configuration_without_passwords(tmp_path: Path) -> None:
+    target = {"_target_": "semimed_monai.reports.save_configuration", "path": "$@folder + '/configuration.json'"}
+    recipe = {
+        "folder": str(tmp_path),
+        "rate": 0.1,
+        "doubled": "$2 * @rate",
+        "unasked": "$1 / 0",
+        "tracking_uri": "https://me:secret@host/mlflow",
+        "training": ["$@doubled", target],
+    }
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs/train.json").write_text(json.dumps(recipe))
+    (tmp_path / "configs/metadata.json").write_text('{"name": "An example", "version": "1.2.0"}')
+    workflow = ConfigWorkflow(
+        str(tmp_path / "configs/train.json"), str(tmp_path / "configs/metadata.json"), logging_file=False, rate=0.3
+    )
+    workflow.initialize()
+    workflow.run_id = "training"
+    workflow.run()
+    content = json.loads((tmp_path / "configuration.json").read_text())
+    assert content["bundle"] == {"name": "An example", "version": "1.2.0"}
+    assert content["settings"]["rate"] == 0.3
+    assert content["settings"]["doubled"] == 0.6
+    assert content["settings"]["tracking_uri"] == "https://host/mlflow"
+    assert "unasked" not in content["settings"]
+    assert content["recipe"]["training"][1] == target
+    assert {"monai", "torch", "Python"} <= content["versions"].keys()

@@ -1,0 +1,326 @@
+"""The evaluation page: every number is the run's own, every section is there, nothing that it shows can harm it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import ignite.distributed as idist
+import numpy as np
+import pytest
+from left_run import CLASSES, leave_configuration, leave_curves, leave_run
+
+from semimed_monai.reports.page import write_page
+from semimed_monai.reports.page.__main__ import main
+from semimed_monai.reports.page.calibration import calibration
+from semimed_monai.reports.page.run import read_curves
+
+
+class Page(HTMLParser):
+    """What stands where: texts by tag, attributes, rows of the tables as their cells' texts and data."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[list[str]] = []
+        self.data: list[list[list[float]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+            self.data.append([])
+        elif tag in {"th", "td"}:
+            self.rows[-1].append("")
+            self.data[-1].append([])
+        elif tag == "data":
+            self.data[-1][-1].append(float(dict(attrs)["value"] or "nan"))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+        if tag in {"th", "td"}:
+            self.rows[-1][-1] = " ".join(self.rows[-1][-1].split())
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open:
+            self.text += data
+        if {"th", "td"} & set(self._open):
+            self.rows[-1][-1] += data
+
+    @property
+    def pictures(self) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == "img"]
+
+    def words(self, start: str) -> list[str]:
+        """The alternative texts that start so."""
+        return [alt for picture in self.pictures if (alt := picture["alt"] or "").startswith(start)]
+
+
+def page_of(folder: Path) -> Page:
+    return Page(write_page(folder).read_text())
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has left everything there is; its page is written."""
+    folder = leave_run(tmp_path_factory.mktemp("whole") / "run")
+    leave_curves(folder, loss=1.5, classification=1.0, attention=0.5)
+    leave_configuration(folder)
+    write_page(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole_page(whole_run: Path) -> Page:
+    return Page((whole_run / "report.html").read_text())
+
+
+def test_ece_by_hand() -> None:
+    probabilities = np.array([[0.92, 0.08], [0.02, 0.98], [0.65, 0.35]])
+    found = calibration(probabilities, np.array([0, 0, 0]))
+    # Two of mean confidence .95, one right; one of .65, right: 2/3 · .45 + 1/3 · .35.
+    assert found.count.tolist() == [1, 2]
+    assert found.confidence == pytest.approx([0.65, 0.95])
+    assert found.accuracy == pytest.approx([1.0, 0.5])
+    assert found.ece == pytest.approx(2 / 3 * 0.45 + 1 / 3 * 0.35, abs=1e-6)
+
+
+def test_a_network_that_is_as_right_as_it_says_has_no_calibration_error() -> None:
+    probabilities = np.array([[0.75, 0.25]] * 4)
+    assert calibration(probabilities, np.array([0, 0, 0, 1])).ece == pytest.approx(0, abs=1e-6)
+
+
+def test_every_number_is_that_of_metrics_json(whole_run: Path, whole_page: Page) -> None:
+    scores = json.loads((whole_run / "metrics.json").read_text())["scores"]
+    rows = list(zip(whole_page.rows, whole_page.data, strict=True))[1 : 1 + len(scores["teacher"])]
+    assert whole_page.rows[0] == ["Score", "teacher", "student"]
+    assert "Recall of partial" in [cells[0] for cells, _ in rows]
+    for (cells, data), name in zip(rows, scores["teacher"], strict=True):
+        for place, network in enumerate(("teacher", "student"), start=1):
+            entry = scores[network][name]
+            assert data[place] == [entry["value"], entry["low"], entry["high"]], name
+            value, low, high = (f"{100 * number:.1f}" for number in data[place])
+            assert cells[place] == f"{value} [{low}, {high}]"
+    teacher = scores["teacher"]["f1"]
+    assert f"F1, mean of classes{100 * teacher['value']:.1f}" in whole_page.text
+
+
+def test_what_the_curves_say_agrees_with_the_metrics(whole_run: Path, whole_page: Page) -> None:
+    scores = json.loads((whole_run / "metrics.json").read_text())["scores"]
+    with (whole_run / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for network, roc, confusion in zip(
+        ("teacher", "student"), whole_page.words("ROC"), whole_page.words("Confusion"), strict=True
+    ):
+        areas = [float(area) for area in re.findall(r"\d\.\d{3}", roc)]
+        assert np.mean(areas) == pytest.approx(scores[network]["auc"]["value"], abs=6e-4)
+        pairs = [(row["label"], row["predicted"]) for row in rows if row["network"] == network]
+        first = ", ".join(f"{pairs.count(('0', str(place)))} as {name}" for place, name in enumerate(CLASSES))
+        assert f"of 8 normal: {first}; of 8 partial" in confusion
+    own = [[float(row[f"probability/{name}"]) for name in CLASSES] for row in rows if row["network"] == "teacher"]
+    ece = calibration(np.asarray(own), np.asarray([int(row["label"]) for row in rows[: len(own)]])).ece
+    assert whole_page.words("Reliability")[0].startswith(
+        f"Reliability diagram; expected calibration error: teacher {100 * ece:.1f} %"
+    )
+
+
+def test_every_section_has_its_content(whole_page: Page) -> None:
+    assert "24 labelled images of 12 groups (persons, lesions or studies), test section of knees" in whole_page.text
+    assert [words.split(";")[0] for words in whole_page.words("Training")] == [
+        "Training: loss by epoch",
+        "Training: classification by epoch",
+        "Training: attention by epoch",
+    ]
+    assert "1.5 in epoch 1, 4.5 in epoch 3" in whole_page.words("Training: loss")[0]
+    assert whole_page.words("Validation") == ["Validation by epoch; in the last one: f1 0.300"]
+    for kind in ("best", "typical", "worst"):
+        assert len(whole_page.words(f"{kind} case of ")) == 3
+    assert "learning_rate: 0.001" in whole_page.text
+    assert "shift: [0.03, 0.03]" in whole_page.text
+    assert "monai: 1.6.1-then" in whole_page.text
+    assert '"_target_": "torch.nn.Linear"' in whole_page.text
+    assert "Grading of knees" in whole_page.text
+
+
+def test_captions_tell_what_predictions_csv_tells(whole_run: Path, whole_page: Page) -> None:
+    with (whole_run / "predictions.csv").open() as file:
+        rows = {row["id"]: row for row in csv.DictReader(file) if row["network"] == "teacher"}
+    full = [row for row in rows.values() if row["label"] == "2"]
+    worst = min(full, key=lambda row: float(row["probability/full"]))
+    predicted = CLASSES[int(worst["predicted"])]
+    (alt,) = whole_page.words("worst case of full")
+    assert alt == f"worst case of full: {worst['id']}; the image, the mask's outline, beside it the attention"
+    confidence, given = (100 * float(worst[f"probability/{name}"]) for name in (predicted, "full"))
+    said = f"Worst: graded {predicted} with {confidence:.1f} %; full got {given:.1f} %; IoU {float(worst['iou']):.2f}"
+    assert f"{said}{worst['id']}, group {worst['group']}" in whole_page.text
+
+
+def test_the_file_needs_no_other_and_is_the_same_each_time(whole_run: Path, tmp_path: Path) -> None:
+    text = (whole_run / "report.html").read_text()
+    page = Page(text)
+    for tag, attributes in page.tags:
+        assert tag not in {"script", "iframe", "object", "embed"}
+        assert not {"onload", "onerror"} & attributes.keys()
+        for name in ("src", "href", "srcset"):
+            assert (attributes.get(name) or "#").startswith(("data:", "#")), attributes
+    assert "url(" not in text
+    assert "@import" not in text
+    assert all(picture["alt"] for picture in page.pictures)
+    assert write_page(whole_run, out=tmp_path / "again.html").read_text() == text
+
+
+def test_hostile_names_are_words(tmp_path: Path) -> None:
+    classes = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "$\\frac{1}{2$ {{ 7 * 7 }}"]
+    folder = leave_run(tmp_path / "<s>run", classes=classes, dataset="<i>knees</i>", seed="<u>1</u>")
+    page = page_of(folder)
+    assert not {"script", "s", "i", "u"} & {tag for tag, _ in page.tags}
+    assert all((picture["src"] or "").startswith("data:") for picture in page.pictures)
+    for name in (*classes, "<i>knees</i>", "<u>1</u>", str(folder)):
+        assert name in page.text
+
+
+def test_a_run_without_maps_cases_curves_or_configuration_says_so(tmp_path: Path) -> None:
+    page = page_of(leave_run(tmp_path, maps=False, networks=["student"]))
+    assert page.rows[0] == ["Score", "student"]
+    assert "there is no cases.npz" in page.text
+    assert "There are no TensorBoard files" in page.text
+    assert "The folder holds no configuration.json" in page.text
+    assert "Versions where this page was made" in page.text
+    assert "TIoU of" not in page.text
+    assert "IoU" not in "".join(page.words("best"))
+
+
+def test_cases_without_maps_or_masks_are_bare_images(tmp_path: Path) -> None:
+    folder = leave_run(tmp_path)
+    with np.load(folder / "cases.npz") as file:
+        kept = {name: array for name, array in file.items() if not name.startswith(("map_", "mask_"))}
+    np.savez(folder / "cases.npz", **kept)
+    alts = page_of(folder).words("best case of normal")
+    assert len(alts) == 1
+    assert alts[0].endswith("; the image")
+
+
+def test_a_class_without_a_case_is_named_and_left_out(tmp_path: Path) -> None:
+    page = page_of(leave_run(tmp_path, labels=[0, 2] * 8))
+    assert "No case of this section is of: partial." in page.text
+    assert "partial not defined" in page.words("ROC")[0]
+    assert "of 0 partial: 0 as normal" in page.words("Confusion")[0]
+    row = next(cells for cells in page.rows if cells[0] == "Recall of partial")
+    assert row[1:] == ["not defined", "not defined"]
+    assert not page.words("best case of partial")
+
+
+def test_unlabelled_rows_do_not_count(tmp_path: Path) -> None:
+    page = page_of(leave_run(tmp_path, labels=[0, 1, 2, -1] * 4))
+    assert "12 labelled images" in page.text
+    assert "of 4 normal" in page.words("Confusion")[0]
+    with pytest.raises(ValueError, match="has no labelled row"):
+        write_page(leave_run(tmp_path / "none", labels=[-1] * 4, maps=False))
+
+
+def test_a_resumed_run_is_one_curve_and_a_restarted_one_the_later(tmp_path: Path) -> None:
+    leave_curves(tmp_path / "resumed", last=3, classification=1.0)
+    leave_curves(tmp_path / "resumed", first=3, last=4, scale=10.0, classification=1.0)
+    terms, validation = read_curves(tmp_path / "resumed")
+    assert terms["classification"].epochs == [1, 2, 3, 4]
+    assert terms["classification"].values == pytest.approx([1, 2, 30, 40])
+    assert validation.keys() == {"f1"}
+    leave_curves(tmp_path / "again", last=5, classification=1.0, attention=1.0)
+    leave_curves(tmp_path / "again", last=2, scale=10.0, classification=1.0)
+    terms, _ = read_curves(tmp_path / "again", ["classification"])
+    assert terms.keys() == {"classification"}
+    assert terms["classification"].values == pytest.approx([10, 20])
+
+
+def test_shares_of_labels_side_by_side(tmp_path: Path) -> None:
+    few = leave_run(tmp_path / "few", labelled_share=0.1)
+    others = [leave_run(tmp_path / f"{share}", labelled_share=share, seed=1) for share in (0.3, 1.0)]
+    page = Page(write_page(few, others=others, out=tmp_path / "page.html").read_text())
+    for score in ("F1", "AUC", "TIoU"):
+        assert len(page.words(f"{score} by labelled share: teacher ")) == 1
+    scores = json.loads((few / "metrics.json").read_text())["scores"]
+    assert f"teacher {100 * scores['teacher']['f1']['value']:.1f} % at 10%" in page.words("F1 by labelled share")[0]
+    row = next(cells for cells in page.rows if cells[-1] == str(others[0]) and "student" in cells)
+    assert row[:3] == ["30 %", "1", "student"]
+    assert "Method" not in page.text
+
+
+def test_methods_are_told_apart_by_their_terms_and_unequal_runs_refused(tmp_path: Path) -> None:
+    one = leave_run(tmp_path / "one")
+    page = Page(write_page(one, others=[leave_run(tmp_path / "two", terms=["classification"])]).read_text())
+    assert "A: classification + attention. B: classification." in page.text
+    assert not page.words("F1 by labelled share")  # one share makes no curve
+    with pytest.raises(ValueError, match="cannot be compared, they differ in dataset_version: 4, 5"):
+        write_page(one, others=[leave_run(tmp_path / "three", dataset_version="5")])
+    with pytest.raises(ValueError, match="does not say its labelled_share"):
+        write_page(one, others=[leave_run(tmp_path / "four", labelled_share=None)])
+
+
+def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idist, "get_rank", lambda: 1)
+    assert not write_page(leave_run(tmp_path)).exists()
+
+
+def test_the_command_writes_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = leave_run(tmp_path / "run")
+    main([str(folder)])
+    assert capsys.readouterr().out.strip() == str(folder / "report.html")
+    main([str(folder), "--out", str(tmp_path / "new/page.html")])
+    assert (tmp_path / "new/page.html").read_text() == (folder / "report.html").read_text()
+
+
+def spoil(folder: Path, kind: str) -> None:
+    """Make of a run's folder one that no page can be made of."""
+    if kind == "no metrics":
+        (folder / "metrics.json").unlink()
+    elif kind == "no predictions":
+        (folder / "predictions.csv").unlink()
+    elif kind == "cut off":
+        (folder / "metrics.json").write_text('{"scores": {')
+    elif kind == "cases cut off":
+        (folder / "cases.npz").write_bytes((folder / "cases.npz").read_bytes()[:300])
+    elif kind == "segmenter":
+        (folder / "predictions.csv").write_text("network,id,group,dice/cartilage\nteacher,a,p,0.9\n")
+    elif kind == "other networks":
+        shutil.copy(leave_run(folder / "other", networks=["student"]) / "predictions.csv", folder)
+    else:
+        shutil.copy(leave_run(folder / "other", networks=["x", "teacher"]) / "predictions.csv", folder)
+        shutil.copy(leave_run(folder / "other", networks=["teacher"]) / "metrics.json", folder)
+        lines = (folder / "predictions.csv").read_text().splitlines()
+        kept = [line for line in lines if not line.startswith("x,")]
+        (folder / "predictions.csv").write_text("\n".join(kept) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("no metrics", "there is no .*metrics.json: training and evaluation write it at their end"),
+        ("no predictions", "there is no .*predictions.csv: training and evaluation write it"),
+        ("cut off", "metrics.json is no JSON file"),
+        ("segmenter", "has no columns probability/…: this page is for bundles that grade images"),
+        ("cases cut off", "cases.npz cannot be read .*: evaluate again, or remove it"),
+        ("other networks", "metrics.json is of teacher, student, predictions.csv of student"),
+        ("other cases", "cases.npz is of another evaluation than predictions.csv: evaluate again, or remove it"),
+    ],
+)
+def test_what_cannot_be_shown_ends_in_one_message(
+    kind: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoil(leave_run(tmp_path), kind)
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path)])
+    assert ended.value.code == 1
+    error = capsys.readouterr().err
+    assert re.search(said, error), error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "report.html").exists()
