@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,41 @@ def whole(path: str | Path) -> Iterator[Path]:
         ) from error
 
 
+@contextmanager
+def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Iterator[Path]:
+    """The same for a folder of files: it is made under a temporary name, and renamed when all are in it.
+
+    Args:
+        path: the folder; one that is there is replaced.
+        replaceable: whether a file in it may be lost.
+
+    Raises:
+        ValueError: there is a file in it that may not.
+        OSError: it cannot be written.
+    """
+    path = Path(path)
+    if kept := [file for file in path.rglob("*") if file.is_file() and not replaceable(file)]:
+        raise ValueError(f"{path} holds {kept[0].name}, which is no result of this library: move it, or set output_dir")
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.rename(path)
+    except OSError as error:
+        raise OSError(
+            f"{path} cannot be written ({error.strerror or error}): make room there, or give another folder"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # gone already after the rename
+
+
+def digest_of(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
 def save_tensors(path: str | Path, content: Any) -> None:
     """What `torch.save` writes, whole.
 
@@ -79,9 +116,9 @@ def ensure_writable(folders: Sequence[str | Path]) -> None:
             ) from error
 
 
-def write_table(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows with the same keys as a CSV file, written whole."""
+def write_table(path: str | Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
+    """Rows with the same keys as a CSV file, written whole; where there may be no row, the columns must be given."""
     with whole(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(file, fieldnames=list(rows[0] if columns is None else columns))
         writer.writeheader()
         writer.writerows(rows)

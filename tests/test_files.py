@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from semimed_monai.files import cache_folder, ensure_writable, save_tensors, whole
+from semimed_monai.files import cache_folder, digest_of, ensure_writable, save_tensors, whole, whole_folder
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,32 @@ def test_tensors_are_saved_whole(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
     assert file.read_bytes() == before
+
+
+def _folder_with(path: Path, name: str, error: Exception | None = None) -> None:
+    with whole_folder(path, lambda file: file.suffix == ".png") as folder:
+        (folder / name).touch()
+        if error:
+            raise error
+
+
+def test_a_folder_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "pictures"
+    _folder_with(path, "old.png")
+    with pytest.raises(KeyError):
+        _folder_with(path, "half.png", KeyError("other"))
+    with pytest.raises(OSError, match=r"pictures cannot be written \(No space left.*\): make room there"):
+        _folder_with(path, "half.png", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    assert [file.name for file in path.iterdir()] == ["old.png"]
+    _folder_with(path, "new.png")
+    assert [file.name for file in path.iterdir()] == ["new.png"]
+    (path / "mine.txt").touch()
+    with pytest.raises(ValueError, match=r"pictures holds mine\.txt, which is no result"):
+        _folder_with(path, "newer.png")
+    assert sorted(file.name for file in path.iterdir()) == ["mine.txt", "new.png"]
+    assert [file.name for file in path.parent.iterdir()] == ["pictures"]
+
+
+def test_a_digest(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert digest_of(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")

@@ -22,6 +22,7 @@ from semimed_monai.vocabulary import RESULT_MARK
 NIFTI = (".nii", ".nii.gz")
 PICTURES = (".png", ".jpg", ".jpeg")
 DICOM = (".dcm", ".dicom", ".ima")
+_DAMAGED = (OSError, EOFError, ImageFileError, UnidentifiedImageError, InvalidDicomError)
 
 
 def find_images(path: str | Path) -> list[str]:
@@ -45,7 +46,9 @@ def find_images(path: str | Path) -> list[str]:
     """
     path = Path(path).absolute()
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder; give a folder with images, or one image")
+        # MONAI's config parser writes :: for every # that it is given.
+        sign = "; a recipe cannot hold the # that may be in its name: rename it" if "::" in str(path) else ""
+        raise FileNotFoundError(f"{path}: no such file or folder; give a folder with images, or one image{sign}")
     if path.is_file():
         if is_result(path):
             raise ValueError(f"{path}: a result that inference wrote, and no image; give the image beside it")
@@ -60,7 +63,7 @@ def find_images(path: str | Path) -> list[str]:
 
 
 def is_result(path: Path) -> bool:
-    """Whether a file is a mask or map that this library wrote; it says so in its header."""
+    """Whether a file is a mask, map or picture that this library wrote; it says so in its header."""
     name = path.name.lower()
     try:
         if name.endswith(NIFTI):
@@ -70,7 +73,9 @@ def is_result(path: Path) -> bool:
         if name.endswith(".png"):
             with Image.open(path) as picture:
                 return bool(picture.info.get("Software") == RESULT_MARK)
-    except (OSError, EOFError, ImageFileError, UnidentifiedImageError):  # damaged: whoever reads it as an image says so
+        if _is_dicom(path):
+            return str(_header(path).get("ManufacturerModelName")) == RESULT_MARK
+    except _DAMAGED:  # whoever reads it as an image says so
         return False
     return False
 
@@ -79,7 +84,7 @@ def _images_in(folder: Path, names: list[str]) -> list[Path]:
     """The images directly in a folder."""
     files = [folder / name for name in names]
     known = [file for file in files if file.name.lower().endswith(NIFTI + PICTURES)]
-    scans = [file for file in files if file not in known and _is_dicom(file)]
+    scans = [file for file in files if file not in known and _is_dicom(file) and not is_result(file)]
     images = [file for file in known if not is_result(file)]
     series = Counter(_series_of(scan) for scan in scans)
     one_each = all(count == 1 for count in series.values())
@@ -99,7 +104,10 @@ def _is_dicom(file: Path) -> bool:
 def _series_of(scan: Path) -> str:
     """A file's series; one that has none, or is damaged, is by itself."""
     try:
-        header = pydicom.dcmread(scan, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
-    except (InvalidDicomError, OSError, EOFError):
+        return str(_header(scan).get("SeriesInstanceUID") or scan)
+    except _DAMAGED:
         return str(scan)
-    return str(header.get("SeriesInstanceUID") or scan)
+
+
+def _header(scan: Path) -> Any:
+    return pydicom.dcmread(scan, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "ManufacturerModelName"])

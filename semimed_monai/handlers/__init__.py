@@ -5,6 +5,7 @@ from __future__ import annotations
 from semimed_monai.handlers.console import Console, announce, say_where
 from semimed_monai.handlers.ema_teacher import EMATeacher
 from semimed_monai.handlers.grade_table import GradeTable
+from semimed_monai.handlers.graded_results import GradedResults
 from semimed_monai.handlers.keep_best import KeepBest
 from semimed_monai.handlers.result_writer import ResultWriter, UnreadableImagesError
 from semimed_monai.handlers.run_state import RunState, RunStateError
@@ -13,6 +14,7 @@ __all__ = [
     "Console",
     "EMATeacher",
     "GradeTable",
+    "GradedResults",
     "KeepBest",
     "ResultWriter",
     "RunState",

@@ -12,14 +12,14 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
-from semimed_monai.data.find import PICTURES, is_result
+from semimed_monai.data.find import DICOM, NIFTI, PICTURES, is_result
 from semimed_monai.transforms import write_mask
 
 logger = logging.getLogger("semimed")
 
 
 class UnreadableImagesError(RuntimeError):
-    """Some images could not be read; the message names each. The others were done."""
+    """Some images could not be read, or their results not be written; the message names each. The others are done."""
 
 
 class ResultWriter:
@@ -40,7 +40,8 @@ class ResultWriter:
         output_dir: a folder to write into instead; below it images keep their place below `root`.
         root: the images' common folder.
         key: where in a row of the evaluator's output the slice's result stands, 1×H×W.
-        write: `write_mask` (whole numbers) or `write_map` (values in [0, 1]) from semimed_monai.transforms.
+        write: `write_mask` (whole numbers) or `write_map` (values in [0, 1]) from semimed_monai.transforms, or what is
+            called as they are (`GradedResults`); a ValueError of it is kept for `finish`, and the next image done.
         aspect: what the preprocessing used.
 
     Raises:
@@ -64,6 +65,7 @@ class ResultWriter:
         self._to_come = Counter(str(item["image"]) for item in items)
         self._parts: dict[str, dict[int, Tensor]] = {}
         self.problems: dict[str, str] = {}
+        self.incomplete: dict[str, str] = {}
         self.places = {image: _place(Path(image), ending, output_dir, root) for image in self._to_come}
         self._refuse_losses()
 
@@ -101,25 +103,37 @@ class ResultWriter:
             if image not in self.problems:
                 slices = sorted(parts)
                 stack = torch.stack([parts[index] for index in slices])
-                self.write(stack, image, self.places[image], slices=slices, aspect=self.aspect)
+                try:
+                    self.write(stack, image, self.places[image], slices=slices, aspect=self.aspect)
+                except ValueError as error:
+                    self.incomplete[image] = str(error)
 
     def finish(self) -> None:
         """Say how many files were written.
 
         Raises:
-            UnreadableImagesError: not all images could be read.
+            UnreadableImagesError: not all images could be read, or not all of their results be written.
         """
-        written = len(self.places) - len(self.problems)
+        written = len(self.places) - len(self.problems) - len(self.incomplete)
         logger.info("%d of %d images done.", written, len(self.places))
+        parts = []
         if self.problems:
-            lines = [text if text.startswith(image) else f"{image}: {text}" for image, text in self.problems.items()]
-            head = f"{len(lines)} of {len(self.places)} images could not be read (all others are done):"
-            raise UnreadableImagesError("\n  ".join([head, *lines]))
+            parts.append(self._list("could not be read (all others are done)", self.problems))
+        if self.incomplete:
+            parts.append(self._list("could be read, but not all of their results be written", self.incomplete))
+        if parts:
+            raise UnreadableImagesError("\n".join(parts))
+
+    def _list(self, what: str, reasons: Mapping[str, str]) -> str:
+        lines = [text if text.startswith(image) else f"{image}: {text}" for image, text in reasons.items()]
+        return "\n  ".join([f"{len(lines)} of {len(self.places)} images {what}:", *lines])
 
 
 def _place(image: Path, ending: str, output_dir: str | Path, root: str | Path) -> Path:
     name, is_file = image.name.lower(), not image.is_dir()
-    stem = image.name[: -len(".nii.gz")] if name.endswith(".nii.gz") else image.stem if is_file else image.name
+    # A DICOM file may be called by its UID, of which nothing may be lost.
+    known = [kind for kind in (*NIFTI[::-1], *PICTURES, *DICOM) if is_file and name.endswith(kind)]
+    stem = image.name[: -len(known[0])] if known else image.name
     file = stem + ending + (".png" if is_file and name.endswith(PICTURES) else ".nii.gz")
     if not output_dir:
         return image.with_name(file)

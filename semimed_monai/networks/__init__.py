@@ -7,7 +7,7 @@ from semimed_monai.networks.attention_classifier import (
     DeployedAttentionClassifier,
     GradCAMClassifier,
 )
-from semimed_monai.networks.card import load_weights, read_card, refuse_other_weights, write_card
+from semimed_monai.networks.card import load_weights, read_card, refuse_other_weights, weights_file, write_card
 from semimed_monai.networks.imagenet import load_imagenet
 from semimed_monai.networks.segmenter import DeployedSegmenter, Segmenter
 from semimed_monai.networks.teacher import Teacher
@@ -23,5 +23,6 @@ __all__ = [
     "load_weights",
     "read_card",
     "refuse_other_weights",
+    "weights_file",
     "write_card",
 ]

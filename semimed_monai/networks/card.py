@@ -41,6 +41,40 @@ def read_card(path: str | Path, **otherwise: Any) -> dict[str, Any]:
         ) from error
 
 
+def weights_file(weights: str, ckpt_dir: str | Path) -> str:
+    """The file that "teacher" or "student" means beside a training's `ckpt_dir`; anything else is a file's path itself.
+
+    >>> weights_file("teacher", "run/models")
+    'run/models/model.pt'
+
+    Args:
+        weights: "teacher" (what training leaves as the model), "student", or a file.
+        ckpt_dir: where training put model.pt. Its student.pt is in the training's output_dir: the folder around
+            ckpt_dir, or `eval` in that folder.
+
+    Raises:
+        FileNotFoundError: there is no student, nor such a file.
+        ValueError: there are two students.
+    """
+    ckpt_dir = Path(ckpt_dir)
+    if weights == "teacher":
+        return str(ckpt_dir / "model.pt")
+    if weights != "student":
+        if not Path(weights).is_file():
+            raise FileNotFoundError(f"there are no weights at {weights}: give teacher, student or the path of a file")
+        return weights
+    around = ckpt_dir.absolute().parent
+    found = [file for file in (around / "student.pt", around / "eval" / "student.pt") if file.is_file()]
+    if len(found) > 1:
+        raise ValueError(f"{found[0]} and {found[1]} are both a student: give the one to use, --weights {found[0]}")
+    if not found:
+        raise FileNotFoundError(
+            f"there is no student.pt in {around} or {around / 'eval'}: give the one that training wrote into its "
+            "output_dir, --weights FILE"
+        )
+    return str(found[0])
+
+
 def load_weights(network: nn.Module, path: str | Path) -> None:
     """A plain state dict into a network.
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from semimed_monai.transforms.bias_field import correct_bias
 from semimed_monai.transforms.class_masks import ChosenClassesd
+from semimed_monai.transforms.dicom_results import Author, Source, write_captures, write_segmentation
 from semimed_monai.transforms.dilation import Dilate, Dilated
 from semimed_monai.transforms.grid import Grid, read_grid
+from semimed_monai.transforms.overlays import overlay
 from semimed_monai.transforms.slices import (
     LoadSlice,
     ScalePercentilesd,
@@ -16,25 +18,33 @@ from semimed_monai.transforms.slices import (
     slice_items_of,
 )
 from semimed_monai.transforms.squares import from_square, to_square
-from semimed_monai.transforms.writers import to_source_geometry, write_map, write_mask
+from semimed_monai.transforms.volumes import read_image
+from semimed_monai.transforms.writers import result_mark, to_source_geometry, write_map, write_mask
 
 __all__ = [
+    "Author",
     "ChosenClassesd",
     "Dilate",
     "Dilated",
     "Grid",
     "LoadSlice",
     "ScalePercentilesd",
+    "Source",
     "ToSquared",
     "correct_bias",
     "from_square",
     "knee_mr",
+    "overlay",
     "photograph",
     "read_grid",
+    "read_image",
+    "result_mark",
     "slice_items",
     "slice_items_of",
     "to_source_geometry",
     "to_square",
+    "write_captures",
     "write_map",
     "write_mask",
+    "write_segmentation",
 ]

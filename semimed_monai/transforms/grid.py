@@ -19,6 +19,8 @@ from monai.data.utils import orientation_ras_lps
 from numpy.typing import NDArray
 from PIL import Image
 
+from semimed_monai.transforms.series import series_files
+
 # nibabel has no type hints.
 turning: Any = nib.orientations
 
@@ -67,7 +69,7 @@ class Grid:
         affine: stored voxel indices to RAS millimetres; None for pictures.
 
     Raises:
-        ValueError: more than three dimensions, or an affine that has no inverse.
+        ValueError: no slices, more than three dimensions, or an affine that has no inverse.
     """
 
     path: str
@@ -75,8 +77,13 @@ class Grid:
     affine: NDArray[np.float64] | None
 
     def __post_init__(self) -> None:
-        if len(self.stored) < 2 or any(n != 1 for n in self.stored[3:]) or 0 in self.stored:
-            raise ValueError(f"{self.path}: shape {self.stored}; one volume or one plane is wanted: split the file")
+        if 0 in self.stored:
+            raise ValueError(f"{self.path}: shape {self.stored}: it has no slices or pixels; export or copy it anew")
+        if len(self.stored) < 2 or any(n != 1 for n in self.stored[3:]):
+            raise ValueError(
+                f"{self.path}: shape {self.stored}; one volume or one plane is wanted: split the file "
+                "(a 4-D NIfTI with nibabel.four_to_three, say) and give one part"
+            )
         if self.affine is not None and not abs(np.linalg.det(self.affine)) > 0:
             raise ValueError(f"{self.path}: its affine has no inverse ({self.affine.tolist()}); repair the header")
 
@@ -118,6 +125,17 @@ class Grid:
         back = np.empty((3, 2))
         back[self.axes[:, 0].astype(int)] = np.stack([np.arange(3), self.axes[:, 1]], axis=1)
         return np.asarray(turning.apply_orientation(planes, back)).reshape(self.stored)
+
+    def stored_index(self, slice_: float, row: float, column: float) -> tuple[float, ...]:
+        """The position in the file's own axes of a position in the planes; fractions are between voxels.
+
+        Example:
+            >>> Grid("p.png", (30, 40), None).stored_index(0, 12, 5)
+            (12, 5, 0)
+        """
+        point = (slice_, row, column)
+        turned = [(point[int(axis)], flip) for axis, flip in self.axes]
+        return tuple(at if flip > 0 else n - 1 - at for (at, flip), n in zip(turned, self.shape, strict=True))
 
     def align(self, array: NDArray[Any], other: Grid) -> NDArray[Any]:
         """Bring `other`'s array (a mask's) to these stored axes; both must be the same grid up to turns and flips.
@@ -161,15 +179,7 @@ def read_grid(path: str) -> Grid:
 def _dicom_grid(path: str) -> Grid:
     plane_stack = itk.Image[itk.F, 3]
     if Path(path).is_dir():
-        # The settings of monai.data.ITKReader, which reads the pixels: the same files in the same order.
-        series = itk.GDCMSeriesFileNames.New()
-        series.SetUseSeriesDetails(True)
-        series.AddSeriesRestriction("0008|0021")
-        series.SetDirectory(path)
-        found = list(series.GetSeriesUIDs())
-        if len(found) != 1:
-            raise ValueError(f"{path}: {len(found)} DICOM series in this folder; give each series a folder of its own")
-        reader = itk.ImageSeriesReader[plane_stack].New(FileNames=series.GetFileNames(found[0]))
+        reader = itk.ImageSeriesReader[plane_stack].New(FileNames=series_files(path))
     else:
         reader = itk.ImageFileReader[plane_stack].New(FileName=path)
     try:

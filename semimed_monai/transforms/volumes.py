@@ -25,6 +25,8 @@ from semimed_monai.transforms.grid import Grid, kind_of, read_grid
 
 Planes = NDArray[Any]  # slices x channels x rows x columns, read-only
 LOSSY = (".jpg", ".jpeg")
+# Red, green and blue of a grey picture that was saved in colours differ by JPEG's rounding at most.
+GREY_WITHIN = 8
 
 
 class Recent:
@@ -80,11 +82,12 @@ def read_image(path: str, *, n4: bool = False, colour: bool = False) -> tuple[Pl
         colour: read a picture as RGB; otherwise everything is grey.
 
     Raises:
-        ValueError: the file has NaN or infinite values, several channels, or is no readable image.
+        ValueError: the file has NaN or infinite values, several channels, colours where grey is wanted, or is no
+            readable image.
     """
 
     def make() -> tuple[Planes, Grid]:
-        array, grid = _load(path, _rgb if colour else _grey)
+        array, grid = _load(path, _rgb if colour else _grey_image)
         planes = np.stack([grid.to_planes(channel) for channel in array.astype(np.float32)], axis=1)
         if n4:
             planes[:, 0] = correct_bias(np.ascontiguousarray(planes[:, 0]))
@@ -144,6 +147,17 @@ def _rgb(picture: Image.Image) -> Image.Image:
     if picture.mode.startswith(("I", "F")):
         raise ValueError(f"{getattr(picture, 'filename', '')}: {picture.mode} pixels; an 8-bit photograph is wanted")
     return picture.convert("RGB")
+
+
+def _grey_image(picture: Image.Image) -> Image.Image:
+    if picture.mode in {"RGB", "RGBA", "P", "CMYK", "YCbCr"}:
+        channels = np.asarray(picture.convert("RGB")).astype(np.int16)
+        if np.ptp(channels, axis=2).max() > GREY_WITHIN:
+            raise ValueError(
+                f"{getattr(picture, 'filename', '')}: a colour picture, and the network takes grey ones; save it as "
+                "grey if it is a scan in false colours, or use a network for photographs"
+            )
+    return _grey(picture)
 
 
 def _grey(picture: Image.Image) -> Image.Image:

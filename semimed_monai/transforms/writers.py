@@ -19,13 +19,13 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from semimed_monai.files import whole
-from semimed_monai.transforms.grid import NIFTI, read_grid
+from semimed_monai.transforms.grid import NIFTI, Grid, read_grid
 from semimed_monai.transforms.squares import Aspect, from_square
 from semimed_monai.vocabulary import RESULT_MARK
 
 
 def to_source_geometry(
-    maps: Tensor | NDArray[Any], source: str, slices: Sequence[int] | None = None, aspect: Aspect = "pad"
+    maps: Tensor | NDArray[Any], source: str | Grid, slices: Sequence[int] | None = None, aspect: Aspect = "pad"
 ) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
     """S x size x size maps of preprocessed slices -> the array in the file's own axes and shape, and its affine.
 
@@ -34,23 +34,23 @@ def to_source_geometry(
 
     Args:
         maps: one per slice.
-        source: the image file or series folder.
+        source: the image file or series folder, or its grid.
         slices: the slice of each map; the others are 0. All, in order, if None.
         aspect: what the preprocessing used.
 
     Raises:
         ValueError: the number of maps is not the number of slices, or a slice is not in the file.
     """
-    grid = read_grid(source)
+    grid = source if isinstance(source, Grid) else read_grid(source)
     count, rows, columns = grid.size
     squares = torch.as_tensor(maps)
     chosen = list(range(count)) if slices is None else [int(index) for index in slices]
     if squares.ndim != 3 or len(squares) != len(chosen):
         raise ValueError(
-            f"{source}: maps of shape {tuple(squares.shape)} for {len(chosen)} slices; one H x W map each is wanted"
+            f"{grid.path}: maps of shape {tuple(squares.shape)} for {len(chosen)} slices; one H x W map each is wanted"
         )
     if len(set(chosen)) != len(chosen) or not all(0 <= index < count for index in chosen):
-        raise ValueError(f"{source}: slices {chosen}; different ones from 0 to {count - 1} are wanted")
+        raise ValueError(f"{grid.path}: slices {chosen}; different ones from 0 to {count - 1} are wanted")
     if squares.dtype == torch.bool:
         squares = squares.to(torch.uint8)
     planes = torch.zeros((count, rows, columns), dtype=squares.dtype)
@@ -91,7 +91,7 @@ def write_mask(
 
 def write_map(
     maps: Tensor | NDArray[Any],
-    source: str,
+    source: str | Grid,
     out: str | Path,
     slices: Sequence[int] | None = None,
     aspect: Aspect = "pad",
@@ -105,7 +105,7 @@ def write_map(
 
     Args:
         maps: S x H x W, or H x W for one slice.
-        source: as in `write_mask`, and so are `out`, `slices` and `aspect`.
+        source: as in `write_mask`, or its grid; `out`, `slices` and `aspect` are as there.
         out: the file to write.
         slices: the slice of each plane.
         aspect: what the preprocessing used.
@@ -121,7 +121,7 @@ def write_map(
     array = array.clip(0, 1)  # interpolation weights add up to 1 only within rounding
     if str(out).lower().endswith(".png"):
         array = np.rint(255 * array).astype(np.uint8)
-    return _save(array, affine, source, Path(out))
+    return _save(array, affine, source.path if isinstance(source, Grid) else source, Path(out))
 
 
 def _save(array: NDArray[Any], affine: NDArray[np.float64] | None, source: str, target: Path) -> Path:
@@ -136,11 +136,12 @@ def _save(array: NDArray[Any], affine: NDArray[np.float64] | None, source: str, 
     else:
         raise ValueError(f"{target}: cannot hold the geometry of {source}; write volumes as .nii.gz, pictures as .png")
     with whole(target) as part:  # its name ends as the target's does, and so says the format
-        picture.save(part, pnginfo=_marked()) if name.endswith(".png") else picture.to_filename(part)
+        picture.save(part, pnginfo=result_mark()) if name.endswith(".png") else picture.to_filename(part)
     return target
 
 
-def _marked() -> PngInfo:
+def result_mark() -> PngInfo:
+    """What a PNG that inference writes says of itself."""
     notes = PngInfo()
     notes.add_text("Software", RESULT_MARK)
     return notes

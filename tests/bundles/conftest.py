@@ -94,6 +94,18 @@ def copy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
 
 
 @pytest.fixture(scope="session")
+def dicom_errors() -> Callable[[Path], str]:
+    """dicom_errors(file) -> what dciodvfy says of a DICOM file; skips where it is not installed."""
+    if not (tool := shutil.which("dciodvfy")):
+        pytest.skip("dciodvfy is not installed (Debian: dicom3tools)")
+
+    def check(file: Path) -> str:
+        return subprocess.run([tool, str(file)], capture_output=True, text=True, timeout=SECONDS, check=False).stderr
+
+    return check
+
+
+@pytest.fixture(scope="session")
 def metadata_schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What verify_metadata holds metadata.json to; a file that is there is not downloaded.
 

@@ -15,6 +15,7 @@ from semimed_monai.networks import (
     load_weights,
     read_card,
     refuse_other_weights,
+    weights_file,
     write_card,
 )
 
@@ -97,3 +98,22 @@ def test_a_file_of_another_kind_is_refused(content: object, tmp_path: Path) -> N
     torch.save(content, file)
     with pytest.raises(RuntimeError, match=r"run_state\.pt is no plain state dict: give the file that training wrote"):
         load_weights(_guarded(), file)
+
+
+def test_teacher_student_or_a_file(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    assert weights_file("teacher", models) == str(models / "model.pt")
+    with pytest.raises(FileNotFoundError, match=r"no student\.pt in .*eval: give the one that training wrote"):
+        weights_file("student", models)
+    (tmp_path / "eval").mkdir()
+    default, own = tmp_path / "eval" / "student.pt", tmp_path / "student.pt"
+    default.touch()
+    assert weights_file("student", models) == str(default)
+    own.touch()
+    with pytest.raises(ValueError, match="are both a student: give the one to use, --weights"):
+        weights_file("student", models)
+    default.unlink()
+    assert weights_file("student", models) == str(own)
+    assert weights_file(str(own), models) == str(own)
+    with pytest.raises(FileNotFoundError, match="no weights at pupil: give teacher, student or the path"):
+        weights_file("pupil", models)

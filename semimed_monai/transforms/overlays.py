@@ -1,0 +1,68 @@
+"""Pictures for a reader's eyes: a slice with the outline of what the network attended to, and a line of text.
+
+Looked for: `monai.visualize.blend_images` lays a colour map over the image, which hides the very texture to be judged;
+scikit-image finds the outline, Pillow draws it. matplotlib takes a tenth of a second per picture.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from skimage.measure import find_contours
+
+from semimed_monai.transforms.slices import ScalePercentilesd
+
+SHORTEST_SIDE = 256
+LONGEST_SIDE = 1024
+OUTLINE = (255, 210, 0)
+TEXT = (255, 255, 255)
+
+
+def enlargement(rows: int, columns: int) -> int:
+    """How many times a slice is enlarged so that its text can be read: to 256 pixels on the shorter side, if it does
+    not then have more than 1024 on the longer one.
+
+    >>> enlargement(96, 128)
+    3
+    """
+    return max(1, min(-(-SHORTEST_SIDE // min(rows, columns)), LONGEST_SIDE // max(rows, columns)))
+
+
+def overlay(plane: NDArray[Any], attention: NDArray[Any], caption: str, threshold: float = 0.5) -> NDArray[np.uint8]:
+    """One slice as an RGB picture: grey as the network sees it, the outline of its attention, a caption.
+
+    Example:
+        >>> slice_, attention = np.random.default_rng(0).random((2, 128, 128))
+        >>> overlay(slice_, attention, "full 0.93").shape
+        (256, 256, 3)
+
+    Args:
+        plane: rows x columns, any range.
+        attention: rows x columns, in [0, 1].
+        caption: what stands in the upper left corner.
+        threshold: where the outline runs.
+    """
+    rows, columns = plane.shape
+    times = enlargement(rows, columns)
+    scaled = ScalePercentilesd("plane")({"plane": torch.tensor(plane, dtype=torch.float32)})["plane"]
+    grey = Image.fromarray((255 * scaled).round().to(torch.uint8).numpy())
+    picture = grey.convert("RGB").resize((times * columns, times * rows), Image.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(picture)
+    # A margin of zeros closes outlines that run into the border.
+    for outline in find_contours(np.pad(attention, 1), threshold):
+        # Index i is the centre of the pixel that covers `times` pixels from i * times on.
+        points = ((outline[:, ::-1] - 1 + 0.5) * times - 0.5).clip(0, [times * columns - 1, times * rows - 1])
+        draw.line([(float(x), float(y)) for x, y in points], fill=OUTLINE, width=max(1, times))
+    size = max(10, times * min(rows, columns) // 20)
+    draw.text((size // 2, size // 3), caption, fill=TEXT, font=_font(size), stroke_width=1, stroke_fill=(0, 0, 0))
+    return np.asarray(picture)
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size)
