@@ -16,9 +16,7 @@ from scipy.stats import ttest_rel
 
 from semimed_monai.experiments.plan import Cell, Experiment
 from semimed_monai.files import whole, write_table
-
-_COMPARABLE = ("dataset", "dataset_version", "dataset_digest", "section", "profile", "tiou_threshold")
-"""What all runs of a table have in common."""
+from semimed_monai.reports.comparable import refuse_unequal
 
 _FACTS = ("method", "network", "column", "seed")
 
@@ -48,10 +46,7 @@ class Results:
         self.found = [Found(cell, json.loads(cell.metrics.read_text())) for cell in cells if cell.metrics.is_file()]
         if not self.found:
             raise ValueError(f"no cell of {experiment.file} is finished yet")
-        for key in _COMPARABLE:
-            values = sorted({str(one.metrics.get(key)) for one in self.found})
-            if len(values) > 1:
-                raise ValueError(f"these runs cannot be compared, they differ in {key}: {', '.join(values)}")
+        refuse_unequal(one.metrics for one in self.found)
         self.rows = [
             {
                 **dict(zip(_FACTS, (one.cell.method, network, one.cell.column, one.cell.seed), strict=True)),

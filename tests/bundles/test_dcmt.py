@@ -18,8 +18,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from tiny import TINY_DCMT
 from monai.bundle import ConfigParser, ConfigWorkflow
+from tiny import TINY_DCMT
+
 from semimed_monai.data import Datalist
 from semimed_monai.networks import AttentionClassifier, DeployedAttentionClassifier
 
@@ -177,7 +178,14 @@ def test_the_page_shows_the_runs_terms_cases_and_settings(trained: tuple[Path, s
 def test_a_page_that_cannot_be_made_costs_nothing_else(run_bundle: Run, tmp_path: Path) -> None:
     said = run_bundle(TRAIN, *TINY, *into(tmp_path), f"--page#run_dir={tmp_path}/none", cwd=tmp_path, expect=1)
     assert f"error: there is no {tmp_path}/none/metrics.json: training and evaluation write it" in said
-    for place in ("models/model.pt", "student.pt", "metrics.json", "predictions.csv", "cases.npz", "configuration.json"):
+    for place in (
+        "models/model.pt",
+        "student.pt",
+        "metrics.json",
+        "predictions.csv",
+        "cases.npz",
+        "configuration.json",
+    ):
         assert (tmp_path / place).exists()
 
 

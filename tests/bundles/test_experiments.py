@@ -31,7 +31,9 @@ def test_the_ablation_runs_end_to_end_and_goes_on_where_it_stopped(run_process: 
         networks[row["method"], row["column"]].add(row["network"])
         assert all(0 <= float(row[score]) <= 1 for score in ("recall", "f1", "auc", "tiou"))
     assert networks == {
-        (method, column): {"student"} if method.startswith("supervised") and "averaged" not in method else {"teacher", "student"}
+        (method, column): {"student"}
+        if method.startswith("supervised") and "averaged" not in method
+        else {"teacher", "student"}
         for method, given in methods.items()
         for column in given.get("columns", ("10 %", "100 %"))
     }

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from semimed_monai.reports.comparable import refuse_unequal
 from semimed_monai.reports.page.figures import Picture, by_labelled_share
-from semimed_monai.reports.seeds import refuse_unequal
 
 SHOWN = {"f1": "F1", "auc": "AUC", "tiou": "TIoU"}
 
@@ -36,7 +36,7 @@ def compared(runs: Mapping[str, Mapping[str, Any]]) -> Shares:
     silent = [folder for folder, run in runs.items() if run.get("labelled_share") is None]
     if silent:
         raise ValueError(f"metrics.json of {', '.join(silent)} does not say its labelled_share: give this run alone")
-    refuse_unequal({folder: [run] for folder, run in runs.items()})
+    refuse_unequal(runs.values())
     terms = {folder: " + ".join(run.get("terms", [])) for folder, run in runs.items()}
     letters = {method: chr(ord("A") + place) for place, method in enumerate(dict.fromkeys(terms.values()))}
     rows = [(folder, letters[terms[folder]], run) for folder, run in runs.items()]
