@@ -62,7 +62,7 @@ def trained(run_bundle: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Phantoms as a user's dataset folder, with the labelled groups pinned, so that hidden labels can be moved about."""
+    """Phantoms as a user's dataset folder, the labelled groups pinned, so that hidden labels can be moved about."""
     from semimed_monai.data.phantoms import knee_phantom_set
 
     folder = knee_phantom_set(tmp_path_factory.mktemp("data") / "knees", people=16, seed=5)
