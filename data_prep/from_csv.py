@@ -26,13 +26,14 @@ from data_prep.csv_rows import Columns, Entry, read_entries
 from data_prep.faults import Fault
 from data_prep.images import Contents, ImageFolder, examine
 from data_prep.placing import copy as copy_file
-from data_prep.placing import relative, whole_folder
+from data_prep.placing import relative
 from data_prep.progress import each
 from data_prep.report import deliver
 from data_prep.sections import FRACTIONS, HELD_BACK, Items, check_fractions, split
 from data_prep.tables import Table, read_table
 from semimed_monai.data import DatalistError
 from semimed_monai.data.datalist import SECTIONS
+from semimed_monai.files import whole_folder
 
 _HELP = "Write a datalist of any images (PNG, JPEG, NIfTI, DICOM) and a CSV table of their labels."
 _OPTIONS = {

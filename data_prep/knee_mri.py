@@ -25,12 +25,13 @@ from typing import Any
 from data_prep import command
 from data_prep.knee_grades import DROPPED, Columns, Grades, match
 from data_prep.knee_volumes import Found, Refusal, Volume, find_volumes
-from data_prep.placing import link_or_copy, relative, whole_folder
+from data_prep.placing import link_or_copy, relative
 from data_prep.progress import each
 from data_prep.report import deliver
 from data_prep.sections import FRACTIONS, HELD_BACK, Items, check_fractions, split
 from data_prep.tables import read_table
 from semimed_monai.data import DatalistError
+from semimed_monai.files import whole_folder
 
 CLASSES = ("normal", "partial", "full")
 SORTED = "series"

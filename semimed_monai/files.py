@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,14 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Iterator[Path]:
-    """The same for a folder of files: it is made under a temporary name, and renamed when all are in it.
+def whole_folder(path: str | Path, replaceable: Callable[[Path], bool] = lambda _: True) -> Iterator[Path]:
+    """The same for a folder of files: a hidden folder beside it takes its name, and its place, at the end.
+
+    One in which nothing was put is left out. After an error nothing is left, nor a folder above it that was made.
+
+    >>> from tempfile import mkdtemp
+    >>> with whole_folder(Path(mkdtemp()) / "images") as draft:
+    ...     _ = (draft / "a.txt").write_text("a")
 
     Args:
         path: the folder; one that is there is replaced.
@@ -64,19 +70,26 @@ def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Itera
     path = Path(path)
     if kept := [file for file in path.rglob("*") if file.is_file() and not replaceable(file)]:
         raise ValueError(f"{path} holds {kept[0].name}, which is no result of this library: move it, or set output_dir")
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    draft, old = (path.with_name(f".{os.getpid()}.{kind}.{path.name}") for kind in ("new", "old"))
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.rename(path)
+        draft.mkdir(parents=True)
+        yield draft
+        if any(draft.iterdir()):
+            if path.exists():
+                path.rename(old)
+            draft.rename(path)
+            made = []
     except OSError as error:
         raise OSError(
             f"{path} cannot be written ({error.strerror or error}): make room there, or give another folder"
         ) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)  # gone already after the rename
+        for folder in (draft, old):
+            shutil.rmtree(folder, ignore_errors=True)  # gone already where all went well
+        for folder in made:
+            with suppress(OSError):  # somebody else has put something there
+                folder.rmdir()
 
 
 def digest_of(path: str | Path) -> str:
