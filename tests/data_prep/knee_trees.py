@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -65,19 +64,6 @@ def refusal(tree: Path, kind: type[Exception] = ValueError, **settings) -> str:
 def add_row(tree: Path, row: str) -> None:
     with (tree.parent / "grades.csv").open("a") as lines:
         lines.write(row + "\n")
-
-
-def sections_of(file: Path) -> dict[str, list[dict]]:
-    head = json.loads(file.read_text())
-    return {name: head[name] for name in ("training", "validation", "test")}
-
-
-def items_of(file: Path) -> dict[str, dict]:
-    return {item["id"]: item for items in sections_of(file).values() for item in items}
-
-
-def left_out(file: Path) -> dict[str, list[str]]:
-    return json.loads(file.read_text())["provenance"]["left_out"]
 
 
 def share_a_folder(tree: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_files import dicom_plane, write_nifti, write_series
+from written import items_of, left_out, sections_of
 
 from data_prep import from_csv
 from data_prep.from_csv import prepare
@@ -59,19 +60,6 @@ def write_rows(images: Path, *rows: str) -> None:
 def add_rows(images: Path, *rows: str) -> None:
     with (images.parent / "table.csv").open("a") as lines:
         lines.write("\n".join(rows) + "\n")
-
-
-def sections_of(file: Path) -> dict[str, list[dict]]:
-    head = json.loads(file.read_text())
-    return {name: head[name] for name in ("training", "validation", "test")}
-
-
-def items_of(file: Path) -> dict[str, dict]:
-    return {item["id"]: item for items in sections_of(file).values() for item in items}
-
-
-def left_out(file: Path) -> dict[str, list[str]]:
-    return json.loads(file.read_text())["provenance"]["left_out"]
 
 
 def test_each_line_becomes_an_item_and_groups_are_not_split(images):

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.bundle import ConfigParser
 from PIL import Image
+from written import items_of, left_out, sections_of
 
 from data_prep import isic2018
 from data_prep.isic2018 import CLASSES, GROUND_TRUTH, IMAGES, MASKS, METADATA, prepare
@@ -72,19 +73,6 @@ def source(tmp_path) -> Path:
     write_csv(source / GROUND_TRUTH, marks)
     write_csv(source / METADATA, facts)
     return source
-
-
-def sections_of(file: Path) -> dict[str, list[dict]]:
-    head = json.loads(file.read_text())
-    return {name: head[name] for name in ("training", "validation", "test")}
-
-
-def items_of(file: Path) -> dict[str, dict]:
-    return {item["id"]: item for items in sections_of(file).values() for item in items}
-
-
-def left_out(file: Path) -> dict[str, list[str]]:
-    return json.loads(file.read_text())["provenance"]["left_out"]
 
 
 def refusal(source: Path, **settings) -> str:
@@ -384,7 +372,7 @@ def test_the_recipe_reads_the_set_as_colour_photographs_and_sees_its_classes_equ
     prepare(source, tmp_path / "out")
     bundle = REPOSITORY / "bundles" / "dcmt"
     recipe = ConfigParser()
-    recipe.read_config([bundle / "configs" / "train.json", bundle / "experiments" / "isic2018.json"])
+    recipe.read_config([bundle / "configs" / "train.json", bundle / "configs" / "isic2018.json"])
     recipe.update({"dataset_dir": str(tmp_path / "out"), "labelled_share": 0.6, "labelled_rows": 14})
 
     assert recipe.get_parsed_content("profile") == "table"

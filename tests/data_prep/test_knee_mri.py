@@ -22,17 +22,15 @@ from knee_trees import (
     counted,
     edit,
     edit_all,
-    items_of,
-    left_out,
     made,
     nifti,
     refusal,
-    sections_of,
     share_a_folder,
     write_table,
 )
 from pydicom.uid import generate_uid
 from small_files import oblique_affines
+from written import items_of, left_out, sections_of
 
 from data_prep import knee_mri
 from data_prep.knee_mri import prepare

@@ -17,14 +17,13 @@ from knee_trees import (
     counted,
     edit,
     edit_all,
-    items_of,
-    left_out,
     made,
     nifti,
     refusal,
     write_table,
 )
 from pydicom.uid import JPEGLosslessSV1
+from written import items_of, left_out
 
 from data_prep.dicom_series import read_header
 from semimed_monai.data import Datalist
