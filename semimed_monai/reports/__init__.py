@@ -5,5 +5,6 @@ from __future__ import annotations
 from semimed_monai.reports.cases import Cases
 from semimed_monai.reports.configuration import save_configuration
 from semimed_monai.reports.evaluation import Evaluation
+from semimed_monai.reports.tracked_run import TrackedRun
 
-__all__ = ["Cases", "Evaluation", "save_configuration"]
+__all__ = ["Cases", "Evaluation", "TrackedRun", "save_configuration"]

@@ -442,8 +442,25 @@ def wait_for(address: str, server: subprocess.Popen[Any]) -> None:
 
 def check_tracking(client: Any) -> None:
     experiment = client.get_experiment_by_name("knees")
-    (run,) = client.search_runs([experiment.experiment_id])
+    wanted = "tags.bundle = 'dcmt' and tags.labelled_share = '0.5' and tags.seed = '0' and tags.terms LIKE '%tention%'"
+    (run,) = client.search_runs([experiment.experiment_id], wanted)
+    assert run.info.status == "FINISHED"
     terms = {"train_loss", "train_classification", "train_attention", "train_class_consistency"}
     assert terms | {"train_attention_consistency", "f1", "auc", "tiou"} <= run.data.metrics.keys()
     assert run.data.params["max_epochs"] == "2"
     assert len(client.get_metric_history(run.info.run_id, "train_classification")) == 2
+    assert len(run.data.tags["dataset_digest"]) == 64
+    assert {"test/teacher/f1", "test/student/tiou"} <= run.data.metrics.keys()
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"metrics.json", "report.html", "predictions.csv", "configuration.json"} <= files
+    (model,) = client.search_logged_models([experiment.experiment_id])
+    signature = model_signature(client, model)
+    assert [spec.shape for spec in signature.inputs] == [(-1, 1, 32, 32)]
+    assert [spec.shape for spec in signature.outputs] == [(-1, 4, 32, 32)]
+
+
+def model_signature(client: Any, model: Any) -> Any:
+    import mlflow
+
+    mlflow.set_tracking_uri(client.tracking_uri)
+    return mlflow.models.get_model_info(model.model_uri).signature
