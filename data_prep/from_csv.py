@@ -18,6 +18,7 @@ import argparse
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from data_prep.csv_rows import Columns, Entry, read_entries
 from data_prep.faults import Fault
 from data_prep.images import Contents, ImageFolder, examine
 from data_prep.placing import copy as copy_file
-from data_prep.placing import relative
+from data_prep.placing import placed_before, refuse_overlap, relative
 from data_prep.progress import each
 from data_prep.report import deliver
 from data_prep.sections import FRACTIONS, HELD_BACK, Items, check_fractions, split
@@ -125,7 +126,9 @@ def prepare(
     used = _usable(table, entries, *folders, left_out, skip_bad=skip_bad)
     places = {"images": (images, out / "images"), "masks": (masks, out / "masks")}
     items = [_item(each_, places, out, copied=copy) for each_ in used]
-    sections = _sections(used, items, fractions, seed, left_out, given=section_column is not None)
+    sections = _sections(
+        used, items, fractions, seed, left_out, given=section_column is not None, grouped=group_column is not None
+    )
     contents: dict[str, Any] = {
         "name": table.file.stem,
         "classes": names,
@@ -139,14 +142,21 @@ def prepare(
         },
         "left_out": left_out,
     }
-    if not copy or dry_run:
+    if not copy:
         return deliver(out, dry_run=dry_run, **contents)
+    for _, target in places.values():
+        refuse_overlap(target, images, masks)
+    return deliver(out, place_files=partial(_copy, used, places, out), dry_run=dry_run, **contents)
+
+
+def _copy(used: Sequence[_Used], places: Mapping[str, tuple[Path, Path]], out: Path) -> None:
+    """Images and masks into the folders below `out`: all of them, or none."""
     with ExitStack() as stack:
-        drafts = {kind: stack.enter_context(whole_folder(target)) for kind, (_, target) in places.items()}
+        mine = placed_before(out)
+        drafts = {kind: stack.enter_context(whole_folder(target, mine)) for kind, (_, target) in places.items()}
         wanted = {(one.image, "images") for one in used} | {(one.mask, "masks") for one in used if one.mask}
         tasks = [(path, drafts[kind] / path.relative_to(places[kind][0])) for path, kind in sorted(wanted)]
         each(lambda task: copy_file(*task), tasks, "copying")
-        return deliver(out, **contents)
 
 
 def _usable(
@@ -268,12 +278,15 @@ def _sections(
     left_out: defaultdict[str, list[str]],
     *,
     given: bool,
+    grouped: bool,
 ) -> dict[str, Items]:
     if given:
         pairs = list(zip(used, items, strict=True))
         return {name: [item for one, item in pairs if one.entry.section == name] for name in SECTIONS}
     sections, held_back = split(items, fractions, seed)
     left_out[HELD_BACK] += [item["id"] for item in held_back]
+    if not grouped:
+        print("split by image: name what belongs together (a person, a lesion) with --group-column")
     return sections
 
 

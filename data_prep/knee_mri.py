@@ -19,13 +19,14 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from data_prep import command
 from data_prep.knee_grades import DROPPED, Columns, Grades, match
 from data_prep.knee_volumes import Found, Refusal, Volume, find_volumes
-from data_prep.placing import link_or_copy, relative
+from data_prep.placing import link_or_copy, placed_before, refuse_overlap, relative
 from data_prep.progress import each
 from data_prep.report import deliver
 from data_prep.sections import FRACTIONS, HELD_BACK, Items, check_fractions, split
@@ -110,13 +111,12 @@ def prepare(
         "left_out": _left_out(found, known, held_back),
     }
     shared = [volume for volume in found.volumes if volume.files]
-    if dry_run or not shared:
-        if shared:
-            print(f"{len(shared)} series that share folders would be sorted into {out / SORTED}")
+    if not shared:
         return deliver(out, dry_run=dry_run, **contents)
-    with whole_folder(out / SORTED) as draft:
-        print(f"{_sort(shared, draft)} {out / SORTED}")
-        return deliver(out, **contents)
+    refuse_overlap(out / SORTED, source)
+    if dry_run:
+        print(f"{len(shared)} series that share folders would be sorted into {out / SORTED}")
+    return deliver(out, place_files=partial(_sort, shared, out), dry_run=dry_run, **contents)
 
 
 def _found(source: Path, without: Sequence[Path], exclude: Sequence[str], *, skip_bad: bool) -> Found:
@@ -169,16 +169,17 @@ def _left_out(found: Found, known: Grades, held_back: Items) -> dict[str, list[s
     return left_out
 
 
-def _sort(volumes: Sequence[Volume], folder: Path) -> str:
+def _sort(volumes: Sequence[Volume], out: Path) -> None:
     """Each series into a folder of its own, its files named in the order of the slices; says how."""
-    tasks = []
-    for volume in volumes:
-        place = folder / volume.image
-        place.mkdir()
-        tasks += [(file, place / f"{number:05d}.dcm") for number, file in enumerate(volume.files)]
-    linked = each(lambda task: link_or_copy(*task), tasks, "sorting series")
+    with whole_folder(out / SORTED, placed_before(out)) as draft:
+        tasks = []
+        for volume in volumes:
+            place = draft / volume.image
+            place.mkdir()
+            tasks += [(file, place / f"{number:05d}.dcm") for number, file in enumerate(volume.files)]
+        linked = each(lambda task: link_or_copy(*task), tasks, "sorting series")
     how = "hard links" if all(linked) else "copies" if not any(linked) else "hard links and copies"
-    return f"{len(volumes)} series that share folders are sorted, as {how}, into"
+    print(f"{len(volumes)} series that share folders are sorted, as {how}, into {out / SORTED}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+
+from semimed_monai.data.datalist import SECTIONS
+
+
+def refuse_overlap(target: Path, *sources: Path) -> None:
+    """Raise if the folder to be written is one of those that are read, or holds one of them."""
+    for source in sources:
+        if target == source or target in source.parents:
+            raise ValueError(f"{target} would be written, but the files to read are there: give another --out")
+
+
+def placed_before(out: Path) -> Callable[[Path], bool]:
+    """Whether a file below `out` was placed by an earlier preparation: the datalist there names it, or its folder."""
+    try:
+        head = json.loads((out / "datalist.json").read_text())
+    except (OSError, ValueError):  # none, or none of ours
+        return lambda _: False
+    items = [item for section in SECTIONS for item in head.get(section, [])]
+    named = {out / item[kind] for item in items for kind in ("image", "mask") if kind in item}
+    return lambda file: file in named or file.parent in named
 
 
 def link_or_copy(source: Path, target: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ def deliver(
     sections: Mapping[str, Sequence[Mapping[str, Any]]],
     provenance: Mapping[str, Any],
     left_out: Mapping[str, Sequence[str]],
+    place_files: Callable[[], None] | None = None,
     dry_run: bool = False,
 ) -> Path:
     """Write `out/datalist.json` and print what is in it; returns the file.
@@ -32,6 +33,7 @@ def deliver(
         sections: the items.
         provenance: where they come from.
         left_out: reason ("images broken") -> the names of what it holds for; becomes part of the provenance, too.
+        place_files: puts the files there that the datalist names, after it was checked and before it is written.
         dry_run: only print.
 
     Raises:
@@ -52,6 +54,8 @@ def deliver(
     if dry_run:
         print(f"dry run: {out / 'datalist.json'} is not written")
         return out / "datalist.json"
+    if place_files is not None:
+        place_files()
     file = write_datalist(out, name=name, classes=classes, sections=sections, provenance=facts)
     print(f"written: {file}")
     return file

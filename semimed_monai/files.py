@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import os
 import shutil
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A copy that finds no room names the file that it reads."""
 
 
 def cache_folder() -> Path:
@@ -44,19 +48,17 @@ def whole(path: str | Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise OSError(
-            f"{path} cannot be written ({error.strerror or error}): make room there, or give another folder"
-        ) from error
+        raise _cannot_write(path, error) from error
 
 
 @contextmanager
-def whole_folder(path: str | Path, replaceable: Callable[[Path], bool] = lambda _: True) -> Iterator[Path]:
+def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Iterator[Path]:
     """The same for a folder of files: a hidden folder beside it takes its name, and its place, at the end.
 
     One in which nothing was put is left out. After an error nothing is left, nor a folder above it that was made.
 
     >>> from tempfile import mkdtemp
-    >>> with whole_folder(Path(mkdtemp()) / "images") as draft:
+    >>> with whole_folder(Path(mkdtemp()) / "images", lambda file: file.suffix == ".png") as draft:
     ...     _ = (draft / "a.txt").write_text("a")
 
     Args:
@@ -69,7 +71,9 @@ def whole_folder(path: str | Path, replaceable: Callable[[Path], bool] = lambda 
     """
     path = Path(path)
     if kept := [file for file in path.rglob("*") if file.is_file() and not replaceable(file)]:
-        raise ValueError(f"{path} holds {kept[0].name}, which is no result of this library: move it, or set output_dir")
+        raise ValueError(
+            f"{path} holds {kept[0].name}, which is no result of this library: move it, or write elsewhere"
+        )
     draft, old = (path.with_name(f".{os.getpid()}.{kind}.{path.name}") for kind in ("new", "old"))
     made = [folder for folder in path.parents if not folder.exists()]
     try:
@@ -81,15 +85,22 @@ def whole_folder(path: str | Path, replaceable: Callable[[Path], bool] = lambda 
             draft.rename(path)
             made = []
     except OSError as error:
-        raise OSError(
-            f"{path} cannot be written ({error.strerror or error}): make room there, or give another folder"
-        ) from error
+        raise _cannot_write(path, error) from error
     finally:
         for folder in (draft, old):
             shutil.rmtree(folder, ignore_errors=True)  # gone already where all went well
         for folder in made:
             with suppress(OSError):  # somebody else has put something there
                 folder.rmdir()
+
+
+def _cannot_write(path: Path, error: OSError) -> OSError:
+    """The error with what to do about it; one over another file, which was to be read, is left as it is."""
+    if error.filename is not None and error.errno not in _FULL:
+        named = Path(os.fsdecode(error.filename))
+        if not (named.is_relative_to(path.parent) or path.is_relative_to(named)):
+            return error
+    return OSError(f"{path} cannot be written ({error.strerror or error}): make room there, or give another folder")
 
 
 def digest_of(path: str | Path) -> str:

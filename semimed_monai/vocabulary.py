@@ -61,9 +61,10 @@ class Step:
 
     @property
     def labelled(self) -> Tensor:
-        """B booleans: the rows whose class is known."""
+        """B booleans: the rows whose class, or classes where there may be several, are known."""
         label: Tensor = self.batch["label"]
-        return label != UNLABELLED
+        known = label != UNLABELLED
+        return known if known.dim() == 1 else known.all(dim=1)
 
 
 def flag(name: str, value: object) -> bool:

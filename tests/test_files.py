@@ -110,3 +110,12 @@ def test_a_folder_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
 def test_a_digest(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert digest_of(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+def test_what_cannot_be_read_is_not_said_to_be_written(tmp_path: Path) -> None:
+    missing = tmp_path / "elsewhere"
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: .*elsewhere"), whole(tmp_path / "a" / "b"):
+        missing.read_text()
+        whole(tmp_path / "a" / "b"),
+    ):
+        (tmp_path / "elsewhere").read_text()

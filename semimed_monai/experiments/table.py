@@ -59,7 +59,7 @@ class Results:
 
     def networks(self, method: str) -> list[str]:
         """The networks that a method's runs have; the one that is compared comes first."""
-        there = sorted({row["network"] for row in self.rows if row["method"] == method}, reverse=True)
+        there = dict.fromkeys(row["network"] for row in self.rows if row["method"] == method)  # deployed first
         chosen = self.experiment.methods[method].network
         return sorted(there, key=lambda network: network != chosen)
 

@@ -28,7 +28,9 @@ class Evaluation:
         weights: name → file with the network's plain state dict.
         classes: class names.
         output_dir: where the files go.
-        facts: what the numbers are of: section, labelled share, seed, profile …; stands in metrics.json.
+        facts: what the numbers are of: section, data set …; stands in metrics.json.
+        trained: how the network was trained: terms, labelled share, seed …; stands there, too.
+        trained_classes: the classes that the network knows, in their order, or None: those of the data set.
         bootstrap_repeats: for the 95 % intervals, by group.
         collector: makes what keeps each evaluator's rows and scores them: `Predictions` (grades) or
             `SegmentationPredictions` (masks).
@@ -36,6 +38,7 @@ class Evaluation:
 
     Raises:
         FileNotFoundError: a weights file is missing.
+        ValueError: the network knows other classes, or in another order.
     """
 
     def __init__(
@@ -49,12 +52,19 @@ class Evaluation:
         *,
         collector: Callable[[], Collected] = Predictions,
         cases: Cases | None = None,
+        trained: Mapping[str, Any] | None = None,
+        trained_classes: Sequence[str] | None = None,
     ) -> None:
+        if trained_classes is not None and list(trained_classes) != list(classes):
+            raise ValueError(
+                f"the network was trained on the classes {', '.join(trained_classes)}, the data set has "
+                f"{', '.join(classes)}: write them into the data set in the network's order, and its labels with them"
+            )
         self.evaluators = dict(evaluators)
         self.weights = {name: Path(path) for name, path in weights.items()}
         self.classes = list(classes)
         self.output_dir = Path(output_dir)
-        self.facts = dict(facts)
+        self.facts = {**facts, **(trained or {})}
         self.bootstrap_repeats = bootstrap_repeats
         self.cases = cases
         self._predictions = {name: collector() for name in self.evaluators}

@@ -74,13 +74,9 @@ class TrackedRun:
         for file in ("metrics.json", *files):
             if (folder / file).is_file():
                 client.log_artifact(self._run, str(folder / file))
-        before = mlflow.get_tracking_uri()
         mlflow.set_tracking_uri(self._address)
-        try:
-            with mlflow.start_run(run_id=self._run):
-                _log_model(Path(ckpt_dir), network)
-        finally:
-            mlflow.set_tracking_uri(before)
+        with mlflow.start_run(run_id=self._run):
+            _log_model(Path(ckpt_dir), network)
 
 
 def _log_model(folder: Path, make: Callable[..., nn.Module]) -> None:

@@ -333,3 +333,25 @@ def test_as_a_program(images, capsys):
     with pytest.raises(SystemExit):
         from_csv.main(["--help"])
     assert "chest/0001.png,fracture,p1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("out", ["", "..", "deeper"])
+def test_what_is_read_is_never_written_over(images, out):
+    """`--out` where the images are, above them (they are in its `images`), and below."""
+    notes = images / "notes.txt"
+    notes.write_text("mine")
+    before = {file: file.read_bytes() for file in images.rglob("*") if file.is_file()}
+    try:
+        prepare(images.parent / "table.csv", images, images / out, group_column="patient", copy=True)
+    except ValueError as error:
+        assert "the files to read are there: give another --out" in str(error)  # noqa: PT017 - not all of them raise
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_a_strangers_files_in_the_target_are_not_replaced(images):
+    mine = images.parent / "out" / "images" / "mine.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    with pytest.raises(ValueError, match=r"holds mine\.png, which is no result of this library"):
+        made(images, copy=True)
+    assert mine.read_bytes() == b"mine"

@@ -317,3 +317,16 @@ def test_ten_thousand_headers_take_less_than_a_minute(tmp_path):
 
     assert time.perf_counter() - start < 60
     assert len(items_of(file)) == 200 * 3 + 50 * 40
+
+
+@pytest.mark.parametrize("out", ["", "..", "deeper"])
+def test_what_is_read_is_never_written_over(tree, out):
+    """`--out` where the series are, above them (they are in its `series`), and below."""
+    share_a_folder(tree)
+    source = tree.rename(tree.parent / "series")
+    before = {file: file.read_bytes() for file in source.rglob("*") if file.is_file()}
+    try:
+        prepare(source, source.parent / "grades.csv", source / out)
+    except ValueError as error:
+        assert "the files to read are there: give another --out" in str(error)  # noqa: PT017 - not all of them raise
+    assert {file: file.read_bytes() for file in before} == before

@@ -143,3 +143,9 @@ def test_the_mean_over_rows_is_that_of_the_counted_ones(rows: list[tuple[float, 
     values, counted = (torch.tensor(column) for column in zip(*rows, strict=True))
     expected = values[counted].mean() if counted.any() else torch.zeros(())
     assert torch.allclose(mean_over(values, counted), expected, atol=1e-4)
+
+
+def test_a_row_with_several_labels_is_known_or_not(make_step: Callable[..., Step]) -> None:
+    label = torch.tensor([[0, 1, 0], [-1, -1, -1], [0, 0, 0]])
+    step = make_step(Outputs(torch.zeros(3, 3)), label=label, has_mask=torch.zeros(3, dtype=torch.bool))
+    assert step.labelled.tolist() == [True, False, True]

@@ -64,7 +64,7 @@ class Run:
         facts: metrics.json without its scores.
         grades: by network, as in `scores`.
         terms, validation: curves by name; {} where there are no TensorBoard files.
-        configuration: what `semimed_monai.recipes.save_configuration` wrote, or None.
+        configuration: what `semimed_monai.reports.save_configuration` wrote, or None.
         pictured: the network of `cases`; "" where there are none.
     """
 
