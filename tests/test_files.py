@@ -113,9 +113,6 @@ def test_a_digest(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_not_said_to_be_written(tmp_path: Path) -> None:
-    missing = tmp_path / "elsewhere"
-    with pytest.raises(FileNotFoundError, match=r"No such file or directory: .*elsewhere"), whole(tmp_path / "a" / "b"):
+    missing, target = tmp_path / "elsewhere", tmp_path / "a" / "b"
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: .*elsewhere"), whole(target):
         missing.read_text()
-        whole(tmp_path / "a" / "b"),
-    ):
-        (tmp_path / "elsewhere").read_text()

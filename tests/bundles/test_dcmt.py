@@ -158,11 +158,17 @@ def test_evaluate_gives_the_runs_own_numbers(trained: tuple[Path, str], run_bund
         cwd=tmp_path,
     )
     assert (tmp_path / "metrics.json").read_text() == (trained[0] / "metrics.json").read_text()
-    assert (tmp_path / "predictions.csv").read_text() == (trained[0] / "predictions.csv").read_text()
+    files = [(place / "predictions.csv").read_text().splitlines() for place in (tmp_path, trained[0])]
+    again, before = map(list, map(csv.DictReader, files))
+    for row, expected in zip(again, before, strict=True):
+        for name, value in expected.items():  # the last bit may differ from one process to the next
+            is_number = name.startswith("probability/")
+            assert float(row[name]) == pytest.approx(float(value), abs=1e-6) if is_number else row[name] == value
     with np.load(tmp_path / "cases.npz") as cases, np.load(trained[0] / "cases.npz") as expected:
         assert cases.files == expected.files
-        for name in ("id", "kind", "certainty"):
+        for name in ("id", "kind"):
             assert cases[name].tolist() == expected[name].tolist()
+        assert cases["certainty"] == pytest.approx(expected["certainty"], abs=1e-6)
         # A map's last bit may differ from one process to the next, and with it a pixel's rounding.
         pictures = [name for name in cases.files if name.startswith(("image_", "map_", "mask_"))]
         assert all(np.abs(cases[name].astype(int) - expected[name]).max() <= 1 for name in pictures)
@@ -214,8 +220,7 @@ def test_inference_grades_as_evaluation_does(
     for row in rows:
         stored = expected[f"{volume}#{row['slice']}"]
         for name in ("normal", "partial", "full"):
-            # bf16 in evaluation, fp32 in the deployed network
-            assert float(row[f"probability/{name}"]) == pytest.approx(float(stored[f"probability/{name}"]), abs=0.02)
+            assert float(row[f"probability/{name}"]) == pytest.approx(float(stored[f"probability/{name}"]), abs=1e-5)
     attention = nib.load(next(tmp_path.glob("*_attention.nii.gz")))
     image = nib.load(data)
     assert attention.shape == image.shape

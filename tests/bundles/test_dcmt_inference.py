@@ -290,7 +290,7 @@ def probabilities_of(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
 def test_training_evaluation_and_inference_give_the_same_probabilities(
     trained: Path, knee_set: Path, own_cache: Path, tmp_path: Path
 ) -> None:
-    shared = {"precision": "fp32", "dataset_dir": str(knee_set), "profile": "phantom", "labelled_share": 1.0}
+    shared = {"dataset_dir": str(knee_set), "profile": "phantom", "labelled_share": 1.0}
     folders = {"output_dir": str(trained), "ckpt_dir": str(trained / "models")}
     size = {"image_size": SIZE, "width": 16, "layers": [1, 1, 1, 1]}
 
