@@ -10,7 +10,6 @@ only the grades are known.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import sys
@@ -20,10 +19,13 @@ from typing import Any
 
 from monai.bundle.workflows import ConfigWorkflow
 
+from data_prep.placing import relative
 from semimed_monai.data import Datalist, write_datalist
 from semimed_monai.data.datalist import SECTIONS
 from semimed_monai.data.splits import group_of
+from semimed_monai.files import digest_of
 from semimed_monai.messages import cause_of
+from semimed_monai.vocabulary import item_id
 
 BUNDLE = Path(__file__).resolve().parent.parent / "bundles" / "cartilage_segmentation"
 _HELP = "Segment the femoral cartilage in every image of a datalist, and write a datalist with the masks."
@@ -60,12 +62,11 @@ def prepare(
     images = sorted({_image(item, source) for section in SECTIONS for item in head.get(section, [])})
     masks = _segment(bundle, images, out.with_suffix(""), dilation=dilation, device=device)
     sections = {name: [_with_mask(item, source, out, masks) for item in head.get(name, [])] for name in SECTIONS}
-    weights = hashlib.sha256((bundle / "models" / "model.pt").read_bytes()).hexdigest()
     facts = {
         "bundle": json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))["version"],
-        "weights_sha256": weights,
+        "weights_sha256": digest_of(bundle / "models" / "model.pt"),
         "dilation_radius": dilation,
-        "datalist_sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
+        "datalist_sha256": digest_of(source),
     }
     file = write_datalist(
         out,
@@ -119,18 +120,13 @@ def _segment(bundle: Path, images: list[str], folder: Path, *, dilation: float, 
 def _with_mask(item: dict[str, Any], source: Path, out: Path, masks: dict[str, Path]) -> dict[str, Any]:
     """The item as it stands in the new datalist: paths are relative to that one, the id stays what it was."""
     image = _image(item, source)
-    place = item.get("slice")
-    name = item.get("id") or (item["image"] if place is None else f"{item['image']}#{place}")
-    paths = {"image": _relative(image, out), "mask": _relative(masks[image], out)}
+    name = item.get("id") or item_id(item["image"], item.get("slice"))
+    paths = {"image": relative(Path(image), out.parent), "mask": relative(masks[image], out.parent)}
     return {**item, **paths, "group": group_of(item), "id": name}
 
 
 def _image(item: dict[str, Any], source: Path) -> str:
     return os.path.normpath(source.parent / str(item["image"]))
-
-
-def _relative(path: str | Path, file: Path) -> str:
-    return Path(os.path.relpath(path, file.parent)).as_posix()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -24,6 +24,7 @@ from pydicom.uid import UID
 from data_prep.faults import Fault, first
 from semimed_monai.data.find import DICOM
 from semimed_monai.transforms.grid import Grid
+from semimed_monai.transforms.series import SAME_DIRECTION
 
 # What GDCM tells the series of a folder apart by, beside their UID: the reader takes files that differ in it apart.
 _SAME = ("SeriesNumber", "SeriesDate", "SequenceName", "SliceThickness", "Rows", "Columns")
@@ -46,7 +47,6 @@ _TAGS = (
 _LOCALISER = re.compile(r"locali[sz]er|scout|survey|(?<![a-z])loc(?![a-z])", re.IGNORECASE)
 _READ_BY_ITK = re.compile(r"^(?!High-Throughput)")  # GDCM has no decoder for HTJ2K, whatever Python has
 _UID = re.compile(r"^\w[\w.-]*$")  # a folder may be named by it
-_TURNED = 0.01  # how far direction cosines may differ by rounding
 _APART = 1e-3  # mm
 _GAP = 1.5  # a step that is so many times as long as another one: without the slice between, all others' numbers shift
 _DIRECTIONS = ("sagittal", "coronal", "axial")
@@ -226,7 +226,7 @@ def _no_volume(headers: Sequence[Header]) -> Fault | None:
 
 def _mixed(headers: Sequence[Header]) -> Fault | None:
     orientations = np.array([header.orientation for header in headers])
-    if np.abs(orientations - orientations[0]).max() <= _TURNED:
+    if np.abs(orientations - orientations[0]).max() <= SAME_DIRECTION:
         return None
     views = sorted({_direction(header) for header in headers})
     return Fault(f"mixed orientations inside one series ({', '.join(views)}): export each as its own", stops=True)

@@ -35,6 +35,7 @@ from data_prep.tables import Table, read_table
 from semimed_monai.data import DatalistError
 from semimed_monai.data.datalist import SECTIONS
 from semimed_monai.files import whole_folder
+from semimed_monai.vocabulary import item_id
 
 _HELP = "Write a datalist of any images (PNG, JPEG, NIfTI, DICOM) and a CSV table of their labels."
 _OPTIONS = {
@@ -265,7 +266,7 @@ def _item(one: _Used, places: Mapping[str, tuple[Path, Path]], out: Path, *, cop
         "label": entry.label,
         "mask": place(one.mask, "masks") if one.mask else None,
         "group": entry.group,
-        "id": name if entry.slice is None else f"{name}#{entry.slice}",
+        "id": item_id(name, entry.slice),
     }
     return {key: value for key, value in item.items() if value is not None}
 

@@ -33,6 +33,7 @@ from data_prep.sections import FRACTIONS, HELD_BACK, Items, check_fractions, spl
 from data_prep.tables import read_table
 from semimed_monai.data import DatalistError
 from semimed_monai.files import whole_folder
+from semimed_monai.vocabulary import item_id
 
 CLASSES = ("normal", "partial", "full")
 SORTED = "series"
@@ -148,7 +149,7 @@ def _items(volume: Volume, known: Grades, out: Path) -> Items:
             "slice": place,
             **({} if grade is None else {"label": grade}),
             "group": known.subjects[volume.name],
-            "id": f"{volume.name}#{place}",
+            "id": item_id(volume.name, place),
         }
         for place, grade in sorted(slices.items())
     ]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import csv
 import difflib
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from semimed_monai.files import digest_of
 
 _SEPARATORS = ",;\t"
 
@@ -50,7 +51,7 @@ class Table(NamedTuple):
     @property
     def origin(self) -> dict[str, str]:
         """What the datalist's provenance says of the table."""
-        return {"table": self.file.name, "table_sha256": hashlib.sha256(self.file.read_bytes()).hexdigest()}
+        return {"table": self.file.name, "table_sha256": digest_of(self.file)}
 
 
 def read_table(file: Path) -> Table:

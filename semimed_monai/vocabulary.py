@@ -67,6 +67,15 @@ class Step:
         return known if known.dim() == 1 else known.all(dim=1)
 
 
+def item_id(image: str, place: int | None = None) -> str:
+    """How an image, or the slice at a place of it, is called where nobody gave it a name.
+
+    >>> item_id("knee.nii", 3)
+    'knee.nii#3'
+    """
+    return image if place is None else f"{image}#{place}"
+
+
 def flag(name: str, value: object) -> bool:
     """A setting that is on or off; text such as 'false', which a command line gives, would count as on: refused.
 

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 from semimed_monai.data.contents import Use, file_problems
 from semimed_monai.data.splits import choose_labelled, classes_of, group_of, group_problems
 from semimed_monai.files import whole
-from semimed_monai.vocabulary import UNLABELLED
+from semimed_monai.vocabulary import UNLABELLED, item_id
 
 FORMAT = "semimed-datalist/1"
 SECTIONS = ("training", "validation", "test")
@@ -198,8 +198,7 @@ class _Row(NamedTuple):
 
     @property
     def id(self) -> str:
-        image, place = self.item.get("image"), self.item.get("slice")
-        return str(self.item.get("id") or (image if place is None else f"{image}#{place}"))
+        return str(self.item.get("id") or item_id(str(self.item.get("image")), self.item.get("slice")))
 
     def __str__(self) -> str:
         return f"{self.section}[{self.number}] ({self.id})"

@@ -18,7 +18,7 @@ from pydicom.errors import InvalidDicomError
 
 _WANTED = ["SOPInstanceUID", "SeriesInstanceUID", "ImageOrientationPatient"]
 # Directions are unit vectors: this is about half a degree, above what headers round to.
-_SAME_DIRECTION = 0.01
+SAME_DIRECTION = 0.01
 
 
 def series_files(folder: str) -> list[str]:
@@ -79,7 +79,7 @@ def _refuse_orientations(folder: str, headers: Mapping[str, Dataset]) -> None:
     for name, header in headers.items():
         direction = np.array(header.get("ImageOrientationPatient") or [], dtype=np.float64)
         for known, names in groups:
-            if known.shape == direction.shape and np.allclose(known, direction, atol=_SAME_DIRECTION, rtol=0):
+            if known.shape == direction.shape and np.allclose(known, direction, atol=SAME_DIRECTION, rtol=0):
                 names.append(name)
                 break
         else:

@@ -27,7 +27,7 @@ from torch import Tensor
 from semimed_monai.transforms.grid import Grid, read_grid
 from semimed_monai.transforms.squares import Aspect, to_square
 from semimed_monai.transforms.volumes import read_image, read_mask
-from semimed_monai.vocabulary import flag
+from semimed_monai.vocabulary import flag, item_id
 
 Item = Mapping[str, Any]
 MaskKind = Literal["binary", "labels"]
@@ -92,7 +92,7 @@ def slice_items(path: str) -> list[dict[str, Any]]:
     slices: list[int | None] = [None] if grid.affine is None else list(range(grid.size[0]))
     return [
         {
-            "id": path if index is None else f"{path}#{index}",
+            "id": item_id(path, index),
             "group": path,
             "image": path,
             "slice": index,
@@ -156,7 +156,7 @@ class LoadSlice(Transform):
             plane = read_mask(os.fspath(mask), grid)[index]
             plane = plane if self.mask == "labels" else plane > 0
         return {
-            "id": str(item.get("id") or (path if wanted is None else f"{path}#{wanted}")),
+            "id": str(item.get("id") or item_id(path, wanted)),
             "group": str(item.get("group") or path),
             "image": torch.tensor(planes[index]),
             # A list (several findings) becomes a vector, so that a batch of them is B x C.
