@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         tracking = None if given.tracking == "none" else Tracking(experiment, out, given.tracking_uri)
         failures = _run(cells, given.launcher, tracking)
+        if len(failures) == len(cells):
+            parser.exit(1, _listed(failures, cells))
         results = Results(experiment, cells)
         files = results.write(out)
         if tracking is not None:
@@ -52,7 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.exit(130, "\nstopped; the same command goes on from here\n")
     print(results.markdown(), *files, sep="\n")  # noqa: T201
     if failures:
-        parser.exit(1, "\n  - ".join([f"error: {len(failures)} of {len(cells)} cells failed:", *failures]) + "\n")
+        parser.exit(1, _listed(failures, cells))
+
+
+def _listed(failures: Sequence[str], cells: Sequence[Cell]) -> str:
+    return "\n  - ".join([f"error: {len(failures)} of {len(cells)} cells failed:", *failures]) + "\n"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -18,10 +18,12 @@ SMALL = (*TINY_DCMT, "--max_epochs=1", "--phantoms#people=16", "--tracking=none"
 Run = Callable[..., str]
 
 
-@pytest.mark.parametrize("name", ["table1", "table2", "table3"])
-def test_a_table_runs_end_to_end(name: str, run_process: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "launcher"), [("table1", "ray"), ("table2", "here"), ("table3", "here")])
+def test_a_table_runs_end_to_end(name: str, launcher: str, run_process: Run, tmp_path: Path) -> None:
+    """On a Ray cluster of this machine, or one by one."""
     file = EXPERIMENTS / f"{name}.json"
-    said = run_process("-m", "semimed_monai.experiments", str(file), "--seeds=1", *SMALL, cwd=tmp_path)
+    command = ("-m", "semimed_monai.experiments", str(file), "--seeds=1", f"--launcher={launcher}")
+    said = run_process(*command, *SMALL, cwd=tmp_path)
     experiment = Experiment.read(file)
     with (tmp_path / f"runs/{name}/table.csv").open(newline="") as rows:
         found = list(csv.DictReader(rows))

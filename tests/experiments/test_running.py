@@ -142,3 +142,13 @@ def test_children_in_mlflow_can_be_found_and_are_logged_once(
     assert {run.info.status for run in (child, parent)} == {"FINISHED"}
     assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["metrics.json"]
     assert json.loads((tmp_path / "runs/mt/10/1/metrics.json").read_text())["seed"] == 1
+
+
+@pytest.mark.usefixtures("recipe")
+def test_if_all_cells_fail_that_is_said(
+    write_experiment: WriteExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_experiment(first_seed=2).file
+    with pytest.raises(SystemExit):
+        main([str(file), "--seeds=1", f"--out={tmp_path}/runs", "--tracking=none"])
+    assert "3 of 3 cells failed:\n  - MT, 10 %, seed 2: exit code 1: error: the disk is full" in capsys.readouterr().err
