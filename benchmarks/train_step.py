@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -201,12 +201,15 @@ def alternate(sides: dict[str, Callable[[], None]], rounds: int, device: str) ->
 def _peak(kind: type[Side], size: Size, device: str, answer: Any) -> None:
     """Peak memory of one side, in bytes over what it had before its first step."""
     side = kind(size, device)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = _most_resident()
     side.run()  # type: ignore[attr-defined]
-    if device == "cpu":
-        answer.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
-    else:
-        answer.put(torch.cuda.max_memory_allocated())
+    answer.put(_most_resident() - before if device == "cpu" else torch.cuda.max_memory_allocated())
+
+
+def _most_resident() -> int:
+    """The largest resident set so far in KiB. Not getrusage's, which a new process has from the one that started it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def peak_memory(kind: type[Side], size: Size, device: str) -> float:

@@ -114,7 +114,7 @@ class AttentionClassifier(SENet):
         low = pixels.min(2)[0][:, :, None, None]
         high = pixels.max(2)[0][:, :, None, None]
         slope = self.omega / (high - low).clamp(min=1e-5)
-        return torch.sigmoid(activation * slope - (low * slope + self.omega * self.sigma0))
+        return torch.sigmoid(torch.addcmul(-low * slope - self.omega * self.sigma0, activation, slope))
 
     def forward(self, images: Tensor) -> Outputs:  # type: ignore[override]
         features = self.features(images)
