@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
+from semimed_monai.engines.memory import keep_freed_memory
 from semimed_monai.engines.precision import autocast, checked, formatted, in_fp32, to_device
 from semimed_monai.engines.processes import average_buffers
 from semimed_monai.losses.criterion import Criterion
@@ -105,6 +106,8 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         non_blocking: bool = False,
     ) -> None:
         device = torch.device(device)
+        if device.type == "cpu":
+            keep_freed_memory()
         if criterion.uses_teacher and teacher is None:
             raise ValueError("the criterion compares with a teacher, but there is none: enable `teacher`")
         self.criterion = criterion.to(device)
