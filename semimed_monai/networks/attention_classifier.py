@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from semimed_monai.networks.card import refuse_other_weights
+from semimed_monai.networks.pooling import keep_layout
 from semimed_monai.vocabulary import Outputs
 
-LAST_STAGE = 512
-"""The planes by which MONAI's SENet asks for its fourth stage."""
+UNSTRIDED = {16: (512,), 8: (256, 512)}
+"""Which stages keep their input's size, by the planes with which MONAI's SENet asks for them, for each `map_stride`."""
 
 
 class AttentionClassifier(SENet):
@@ -27,9 +28,8 @@ class AttentionClassifier(SENet):
 
     Under a global-average-pooling head A_c is Grad-CAM up to a positive factor (which min-max removes), without a
     second backward pass, and gradient reaches both F and W. An activation that is negative everywhere gives a map of
-    (almost) zeros. MONAI's SENet is the base; it fixes its widths and the last stage's stride, so `_make_layer` sets
-    both: the last map is 1/16 of the image (16² for 256²). `width` 64 and `layers` (3, 4, 6, 3) are SE-ResNeXt50
-    itself.
+    (almost) zeros. MONAI's SENet is the base; it fixes its widths and strides, so `_make_layer` sets both: h and w are
+    1/16 of the image (16² for 256²), or 1/8. `width` 64 and `layers` (3, 4, 6, 3) are SE-ResNeXt50 itself.
 
     >>> network = AttentionClassifier(in_channels=1, classes=3, layers=(1, 1, 1, 1), width=16)
     >>> outputs = network(torch.rand(2, 1, 64, 64))
@@ -41,12 +41,14 @@ class AttentionClassifier(SENet):
         classes: number of classes.
         layers: residual blocks per stage.
         width: channels of the stem; the stages are 4, 8, 16 and 32 times as wide. A multiple of 16.
+        map_stride: pixels of the image to a cell of the map, 16 (as published) or 8: for a small image, of whose 16ths
+            there are too few to show where something is.
         omega: ω, the steepness of the soft step.
         sigma0: σ0, the activation at which the soft step is one half.
         dropout: probability before the head, or None.
 
     Raises:
-        ValueError: a width that the grouped convolutions cannot divide.
+        ValueError: a width that the grouped convolutions cannot divide, or another `map_stride`.
     """
 
     def __init__(
@@ -55,13 +57,17 @@ class AttentionClassifier(SENet):
         classes: int = 3,
         layers: Sequence[int] = (3, 4, 6, 3),
         width: int = 64,
+        map_stride: int = 16,
         omega: float = 100.0,
         sigma0: float = 0.4,
         dropout: float | None = None,
     ) -> None:
         if width < 16 or width % 16:
             raise ValueError(f"width is {width}; it must be a multiple of 16 (64 is SE-ResNeXt50)")
+        if map_stride not in UNSTRIDED:
+            raise ValueError(f"map_stride is {map_stride}; it must be one of {', '.join(map(str, UNSTRIDED))}")
         self._stem = width
+        self._unstrided = UNSTRIDED[map_stride]
         super().__init__(
             spatial_dims=2,
             in_channels=in_channels,
@@ -75,6 +81,7 @@ class AttentionClassifier(SENet):
             input_3x3=False,
             num_classes=classes,
         )
+        keep_layout(self)
         self.last_linear = nn.Linear(self.inplanes, classes)
         nn.init.zeros_(self.last_linear.bias)
         self.omega = omega
@@ -84,6 +91,7 @@ class AttentionClassifier(SENet):
             "classes": classes,
             "layers": list(layers),
             "width": width,
+            "map_stride": map_stride,
             "omega": omega,
             "sigma0": sigma0,
             "dropout": dropout,
@@ -91,7 +99,7 @@ class AttentionClassifier(SENet):
         refuse_other_weights(self)
 
     def _make_layer(self, block: Any, planes: int, **named: Any) -> nn.Sequential:  # type: ignore[override]
-        if planes == LAST_STAGE:
+        if planes in self._unstrided:
             named["stride"] = 1
         return super()._make_layer(block, planes * self._stem // 64, **named)
 

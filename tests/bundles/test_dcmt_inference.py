@@ -292,7 +292,7 @@ def test_training_evaluation_and_inference_give_the_same_probabilities(
 ) -> None:
     shared = {"dataset_dir": str(knee_set), "profile": "phantom", "labelled_share": 1.0}
     folders = {"output_dir": str(trained), "ckpt_dir": str(trained / "models")}
-    size = {"image_size": SIZE, "width": 16, "layers": [1, 1, 1, 1]}
+    size = {"image_size": SIZE}
 
     train = ConfigWorkflow(str(TRAIN), workflow_type="train", logging_file=False, **shared, **folders, **size)
     evaluator = train.parser.get_parsed_content("validate#evaluator")

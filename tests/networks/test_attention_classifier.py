@@ -106,6 +106,17 @@ def test_the_paper_size_is_se_resnext50() -> None:
     assert {name: value.shape for name, value in ours.items()} == {name: value.shape for name, value in monais.items()}
 
 
+@pytest.mark.parametrize("map_stride", [8, 16])
+def test_a_cell_of_the_map_is_so_many_pixels(map_stride: int) -> None:
+    features = _network(map_stride=map_stride).features(torch.rand(1, 1, 96, 64))
+    assert features.shape[2:] == (96 // map_stride, 64 // map_stride)
+
+
+def test_a_map_of_another_stride_is_refused() -> None:
+    with pytest.raises(ValueError, match="map_stride is 4; it must be one of 16, 8"):
+        _network(map_stride=4)
+
+
 @pytest.mark.parametrize("width", [0, 8, 40])
 def test_a_width_that_does_not_divide_is_refused(width: int) -> None:
     with pytest.raises(ValueError, match=f"width is {width}; it must be a multiple of 16"):
@@ -113,7 +124,7 @@ def test_a_width_that_does_not_divide_is_refused(width: int) -> None:
 
 
 def test_the_arguments_make_the_network_again() -> None:
-    network = _network(in_channels=2, classes=4, omega=50.0, sigma0=0.3, dropout=0.1)
+    network = _network(in_channels=2, classes=4, map_stride=8, omega=50.0, sigma0=0.3, dropout=0.1)
     again = AttentionClassifier(**network.arguments)  # type: ignore[arg-type]
     again.load_state_dict(network.state_dict())
     images = torch.rand(1, 2, 32, 32)
