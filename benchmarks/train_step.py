@@ -57,12 +57,13 @@ class Size:
     image: int
     steps: int
     limit: float
+    map_stride: int = 16
     precision: str = "fp32"
 
 
 SIZES = {
     "se_resnext50": Size((3, 4, 6, 3), 64, 128, 2, 1.05),
-    "default": Size((1, 1, 1, 1), 16, 96, 15, 1.15),
+    "default": Size((1, 1, 1, 1), 16, 96, 15, 1.15, map_stride=8),
     "small": Size((1, 1, 1, 1), 16, 32, 30, 1.15),
 }
 
@@ -75,7 +76,7 @@ class Side:
         self.size = size
         self.device = torch.device(device)
         self.channels_last = size.precision != "fp32"
-        self.student = AttentionClassifier(layers=size.layers, width=size.width).to(device)
+        self.student = AttentionClassifier(layers=size.layers, width=size.width, map_stride=size.map_stride).to(device)
         self.teacher = Teacher(self.student)
         if self.channels_last:
             self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
