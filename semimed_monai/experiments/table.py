@@ -17,6 +17,7 @@ from scipy.stats import ttest_rel
 from semimed_monai.experiments.plan import Cell, Experiment
 from semimed_monai.files import whole, write_table
 from semimed_monai.reports.comparable import refuse_unequal
+from semimed_monai.reports.evaluation import scale_of
 
 _FACTS = ("method", "network", "column", "seed")
 
@@ -77,7 +78,8 @@ class Results:
                     self._cell(method, network, column, score, beside=not place) for column, score in self._columns
                 ]
                 lines.append(f"| {method} | {network} | {' | '.join(cells)} |")
-        return "\n".join([*lines, "", *self._tests(), "", *self._facts()])
+        tests = [*self._tests(), ""] if len(self.experiment.methods) > 1 else []
+        return "\n".join([*lines, "", *tests, *self._facts()])
 
     def _head(self, *titles: str) -> list[str]:
         """The first two lines of a table with a column for each score in each column of the experiment."""
@@ -89,10 +91,10 @@ class Results:
         return [(column, score) for column in self.experiment.columns for score in self.experiment.scores]
 
     def _cell(self, method: str, network: str, column: str, score: str, beside: bool) -> str:
-        """Mean ± sd in percent; in brackets the paper's number, beside the network that it is of."""
+        """Mean ± sd; in brackets the paper's number, beside the network that it is of."""
         values = self.values(method, column, network, score)
         paper = self.experiment.methods[method].paper.get(column, {}).get(score) if beside else None
-        return mean_and_deviation(list(values.values())) + ("" if paper is None else f" ({paper})")
+        return mean_and_deviation(list(values.values()), scale_of(score)) + ("" if paper is None else f" ({paper})")
 
     def _tests(self) -> list[str]:
         """Each method against the baseline, over the seeds that both have."""
@@ -116,7 +118,7 @@ class Results:
         known = [(one, other) for one, other in pairs if one is not None and other is not None]
         if not known:
             return ""
-        differences = [100 * (one - other) for one, other in known]
+        differences = [scale_of(score) * (one - other) for one, other in known]
         text = f"{statistics.mean(differences):+.1f}"
         if len(known) < 2 or len(set(differences)) == 1:
             return text
@@ -128,7 +130,8 @@ class Results:
         seeds = sorted({one.cell.seed for one in self.found})
         measured = f"{first['dataset']}, version {first['dataset_version']}, section {first['section']}"
         how = f"profile {first['profile']}, seeds {', '.join(map(str, seeds))}"
-        lines = [f"{measured}; {how}; in brackets the paper's numbers."]
+        papers = "; in brackets the paper's numbers" if any(m.paper for m in self.experiment.methods.values()) else ""
+        lines = [f"{measured}; {how}{papers}."]
         shapes = next(iter(first["scores"].values()))
         if "tiou_disc" in shapes:
             disc, ones = (100 * shapes[name]["value"] for name in ("tiou_disc", "tiou_ones"))
@@ -146,14 +149,15 @@ class Results:
                 for place, method in enumerate(methods):
                     self._mark(axis, place + offset, f"C{shift}", method, column, score)
             axis.set_title(score)
-            axis.set_xlabel("percent")
+            axis.set_xlabel("percent" if scale_of(score) == 100 else "pixels")
             axis.grid(axis="x", alpha=0.3)
         axes[0].set_yticks(range(len(methods)), methods)
         axes[0].invert_yaxis()
         handles = [
             axes[0].plot([], [], "o", color=f"C{shift}", label=column)[0] for shift, column in enumerate(columns)
         ]
-        handles += axes[0].plot([], [], "D", mfc="none", color="grey", label="paper")
+        if any(method.paper for method in self.experiment.methods.values()):
+            handles += axes[0].plot([], [], "D", mfc="none", color="grey", label="paper")
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
         return figure
 
@@ -161,8 +165,9 @@ class Results:
         for network in self.networks(method)[:1]:
             values = [value for value in self.values(method, column, network, score).values() if value is not None]
             if values:
-                spread = 100 * statistics.stdev(values) if len(values) > 1 else 0
-                axis.errorbar(100 * statistics.mean(values), height, xerr=spread, fmt="o", color=colour, capsize=3)
+                values = [scale_of(score) * value for value in values]
+                spread = statistics.stdev(values) if len(values) > 1 else 0
+                axis.errorbar(statistics.mean(values), height, xerr=spread, fmt="o", color=colour, capsize=3)
         paper = self.experiment.methods[method].paper.get(column, {}).get(score)
         if paper is not None:
             axis.plot(paper, height, "D", mfc="none", color=colour)
@@ -178,13 +183,13 @@ class Results:
         return files
 
 
-def mean_and_deviation(values: Sequence[float | None]) -> str:
-    """Mean ± sample standard deviation in percent.
+def mean_and_deviation(values: Sequence[float | None], scale: int = 100) -> str:
+    """Mean ± sample standard deviation, of percent unless told otherwise.
 
     >>> mean_and_deviation([0.5, 0.7])
     '60.0 ± 14.1'
     """
-    known = [100 * value for value in values if value is not None]
+    known = [scale * value for value in values if value is not None]
     if len(known) < len(values):
         return "not defined"
     if len(known) < 2:

@@ -107,12 +107,21 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+def scale_of(score: str) -> int:
+    """What a score is multiplied with to be shown: percent, but distances are pixels.
+
+    >>> scale_of("dice/femur"), scale_of("hd95_px/femur")
+    (100, 1)
+    """
+    return 1 if score.split("/", maxsplit=1)[0].endswith("_px") else 100
+
+
 def _table(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Scores by network with their 95 % intervals: in percent, or as they are if the name has a unit (hd95_px)."""
+    """Scores by network with their 95 % intervals."""
     lines = []
     width = max(map(len, next(iter(scores.values())))) + 2
     for score in next(iter(scores.values())):
-        scale = 1 if score.split("/")[0].endswith("_px") else 100
+        scale = scale_of(score)
         shown = {name: {key: scale * number for key, number in of[score].items()} for name, of in scores.items()}
         cells = [f"{name} {of['value']:5.1f} [{of['low']:.1f}, {of['high']:.1f}]" for name, of in shown.items()]
         lines.append(f"  {score:<{width}}" + "   ".join(cells))

@@ -66,6 +66,21 @@ def test_the_network_that_a_method_names_is_compared(
     assert "| student of MT | -10.0 | +0.0 | -10.0 | +0.0 |" in Results(experiment, cells).markdown()
 
 
+def test_distances_stay_in_pixels_and_one_method_alone_has_no_test(
+    write_experiment: WriteExperiment, write_metrics: WriteMetrics, tmp_path: Path
+) -> None:
+    experiment = write_experiment(methods={"U-Net": {}}, baseline="U-Net", scores=["dice/femur", "hd95_px/femur"])
+    cells = experiment.cells(tmp_path, seeds=2)
+    for cell, distance in zip(cells, (2.0, 2.0, 3.0, 3.0), strict=True):
+        values = {"dice/femur": 0.9, "hd95_px/femur": distance}
+        scores = {name: {"value": value, "low": 0.0, "high": 9.0} for name, value in values.items()}
+        write_metrics(cell, None, scores={"segmenter": scores})
+    text = Results(experiment, cells).markdown()
+    assert "| U-Net | segmenter | 90.0 ± 0.0 | 2.5 ± 0.7 | 90.0 ± 0.0 | 2.5 ± 0.7 |" in text
+    assert "Difference" not in text
+    assert "paper" not in text
+
+
 @pytest.mark.parametrize("other", [{"dataset_digest": "e"}, {"dataset_version": "3"}, {"section": "validation"}])
 def test_runs_that_cannot_be_compared_are_refused(
     write_experiment: WriteExperiment, write_metrics: WriteMetrics, tmp_path: Path, other: dict[str, Any]
