@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 Range = tuple[float, float]
 
-KNEE_PHANTOM_VERSION = "4"
+KNEE_PHANTOM_VERSION = "5"
 """Part of every set's cache key: raise it whenever the same (seed, index) would give another picture."""
 
 KNEE_CLASSES = ("normal", "partial", "full")
@@ -68,7 +68,7 @@ class KneeAnatomy:
     lesion_half_width: Range = (6.0, 10.0)
     lost_partial: Range = (0.40, 0.60)  # share of the local thickness, lost from the articular side
     lost_full: Range = (0.97, 1.0)
-    fill_contrast: Range = (0.7, 1.0)  # 0: looks like cartilage, 1: like fluid (or, dark, like fibrous tissue)
+    fill_contrast: Range = (0.35, 0.65)  # 0: looks like cartilage, 1: like fluid (or, dark, like fibrous tissue)
     fill_dark_share: float = 0.0  # share of lesions filled with dark tissue instead of fluid
     # Joint
     gap: Range = (0.3, 1.6)
@@ -84,13 +84,14 @@ class KneeAnatomy:
     meniscus: Range = (0.05, 0.20)
     cortex: Range = (0.03, 0.15)
     texture: Range = (0.01, 0.04)
-    # Distractors: drawn without regard to the grade
-    marrow_spots: int = 4  # at most, per person
-    marrow_spot_signal: Range = (0.12, 0.40)
+    # Distractors: drawn without regard to the grade, and brighter than the lesion: whoever does not know where to look
+    # is led astray by them, as in a patient's knee
+    marrow_spots: int = 10  # at most, per person
+    marrow_spot_signal: Range = (0.30, 0.80)
     fluid_pockets: int = 3  # at most, along the femoral cartilage, outside it
     fluid_pocket_depth: Range = (0.8, 3.0)
-    tibial_defect_share: float = 0.6
-    meniscal_signal_share: float = 0.6
+    tibial_defect_share: float = 0.9
+    meniscal_signal_share: float = 0.9
     recess_share: float = 0.6  # people with an effusion
     # Scanner
     blur: Range = (0.35, 0.70)  # px
