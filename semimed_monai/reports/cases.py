@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,38 +19,50 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from semimed_monai.files import whole
+from semimed_monai.metrics.segmentation import class_dice
 from semimed_monai.vocabulary import UNLABELLED
 
 Picture = NDArray[np.uint8]
-Graded = Mapping[str, tuple[int, float]]
-"""id → label, and the probability that this label was given."""
+Scored = Mapping[str, tuple[int, float]]
+"""id → the class whose cases it is compared with, and its score."""
+
+ALL = 0
+"""A segmenter's images show all classes: they are compared with each other."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One case's pictures: `image` H×W or H×W×3, `map` and `mask` H×W (0 to 255) where there are any.
+    """One case's pictures.
 
     Args:
-        kind: best, typical or worst of its class.
-        certainty: the probability that its own class was given.
+        kind: best, typical or worst of its class; a segmenter's, of all.
+        score: the probability that its own class was given; a segmenter's, the mean Dice of its classes.
+        pictures: `image` (H×W or H×W×3); where there are any, a classifier's `map` and `mask` (H×W, 0 to 255), and a
+            segmenter's `found` and `given` (H×W class numbers).
     """
 
     id: str
     kind: str
-    certainty: float
-    image: Picture
-    map: Picture | None
-    mask: Picture | None
+    score: float
+    pictures: Mapping[str, Picture]
+
+
+HEAD = ("id", "kind", "score")
+"""What cases.npz holds as a column; a case's pictures end in its number."""
 
 
 class Cases:
-    """Of each class the case with the highest, the median and the lowest probability of that very class.
+    """The cases with the highest, the median and the lowest score: a classifier's of each class, a segmenter's of all.
+
+    A classifier's score is the probability of the image's own class, a segmenter's the mean Dice of the image's
+    classes. Images without a label or, for a segmenter, without a Dice are no cases.
 
     Kept are pictures of 2 + `sample` cases a class, however long the section: best and worst are known as it goes;
     which case is typical only at the end, so some drawn at random wait, and the one nearest to the class's median is
     taken.
-    The draw is by a hash of the id: the same cases for every cut into batches and processes. An evaluator's output has
-    id, label, probabilities and image, and, from a network with maps, map, mask and has_mask.
+    The draw is by a hash of the id: the same cases for every cut into batches and processes. A classifier's output has
+    id, label, probabilities and image, and, from a network with maps, map, mask and has_mask; a segmenter's has id,
+    image, segmentation, mask and has_mask.
 
         >>> import torch
         >>> cases = Cases()
@@ -81,18 +94,17 @@ class Cases:
 
     def reset(self) -> None:
         """Forget all cases."""
-        self._graded: dict[str, tuple[int, float]] = {}
+        self._scored: dict[str, tuple[int, float]] = {}
         self._kept: dict[str, dict[str, Picture]] = {}
         self.chosen: list[Case] = []
 
     def update(self, output: Mapping[str, Any]) -> None:
         """Take a batch; pictures of cases that others outdo are let go."""
-        label = output["label"]
-        given = output["probabilities"].gather(1, label.clamp(min=0)[:, None])[:, 0].tolist()
-        heads = enumerate(zip(output["id"], label.tolist(), strict=True))
-        rows = {name: row for row, (name, own) in heads if own != UNLABELLED}
-        self._graded |= {name: (int(label[row]), given[row]) for name, row in rows.items()}
-        candidates = {name: self._graded[name] for name in (*self._kept, *rows)}
+        score = _segmented if "segmentation" in output else _graded
+        scored = {row: found for row, found in enumerate(score(output)) if found is not None}
+        rows = {output["id"][row]: row for row in scored}
+        self._scored |= {name: scored[row] for name, row in rows.items()}
+        candidates = {name: self._scored[name] for name in (*self._kept, *rows)}
         wanted = set(self._wanted(candidates))
         self._kept = {
             name: self._kept.get(name) or self._pictures(output, rows[name]) for name in candidates if name in wanted
@@ -100,27 +112,23 @@ class Cases:
 
     def gather(self) -> None:
         """Choose among all processes' cases; every process must call it."""
-        parts = cast(list[dict[str, Any]], idist.all_gather({"graded": self._graded, "kept": self._kept}))
-        graded = {name: value for part in parts for name, value in part["graded"].items()}
+        parts = cast(list[dict[str, Any]], idist.all_gather({"scored": self._scored, "kept": self._kept}))
+        scored = {name: value for part in parts for name, value in part["scored"].items()}
         kept = {name: value for part in parts for name, value in part["kept"].items()}
-        self.chosen = [
-            Case(name, kind, graded[name][1], kept[name]["image"], kept[name].get("map"), kept[name].get("mask"))
-            for name, kind in _chosen(graded, self.sample)
-        ]
+        self.chosen = [Case(name, kind, scored[name][1], kept[name]) for name, kind in _chosen(scored, self.sample)]
 
     def save(self, path: str | Path, network: str) -> None:
-        """Write the chosen cases as an npz file, with the name of the network that graded them."""
+        """Write the chosen cases as an npz file, with the name of the network that they are of."""
         arrays = {"network": np.asarray(network)}
-        for name in ("id", "kind", "certainty"):
+        for name in HEAD:
             arrays[name] = np.asarray([getattr(case, name) for case in self.chosen])
         for number, case in enumerate(self.chosen):
-            pictures = {"image": case.image, "map": case.map, "mask": case.mask}
-            arrays |= {f"{name}_{number}": array for name, array in pictures.items() if array is not None}
+            arrays |= {f"{name}_{number}": array for name, array in case.pictures.items()}
         with whole(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **cast(Any, arrays))
 
-    def _wanted(self, graded: Graded) -> Iterator[str]:
-        for names in _by_class(graded).values():
+    def _wanted(self, scored: Scored) -> Iterator[str]:
+        for names in _by_class(scored).values():
             yield names[0]
             yield names[-1]
             yield from _drawn(names, self.sample)
@@ -128,6 +136,9 @@ class Cases:
     def _pictures(self, output: Mapping[str, Any], row: int) -> dict[str, Picture]:
         image = output["image"][row]
         pictures = {"image": self._small(image if len(image) == 3 else image[:1])}
+        if "segmentation" in output:
+            pictures |= {"found": self._small_labels(output["segmentation"][row])}
+            return pictures | {"given": self._small_labels(output["mask"][row])}
         if "map" in output:
             pictures["map"] = self._small(output["map"][row])
         if "mask" in output and bool(output["has_mask"][row]):
@@ -136,12 +147,19 @@ class Cases:
 
     def _small(self, image: Tensor) -> Picture:
         """C×H×W in [0, 1] as H×W or H×W×3 in 0 … 255."""
-        height, width = image.shape[-2:]
-        shrunk = min(1.0, self.side / max(height, width))
-        size = (max(1, round(height * shrunk)), max(1, round(width * shrunk)))
-        small = interpolate(image[None].float(), size=size, mode="area")[0]
+        small = interpolate(image[None].float(), size=self._size(image), mode="area")[0]
         pixels = (small.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
         return cast(Picture, pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+    def _small_labels(self, labels: Tensor) -> Picture:
+        """1×H×W class numbers as H×W: of the classes that meet in a pixel one is taken, there is none in between."""
+        small = interpolate(labels[None].float(), size=self._size(labels), mode="nearest-exact")
+        return cast(Picture, small[0, 0].byte().cpu().numpy())
+
+    def _size(self, image: Tensor) -> tuple[int, int]:
+        height, width = image.shape[-2:]
+        shrunk = min(1.0, self.side / max(height, width))
+        return max(1, round(height * shrunk)), max(1, round(width * shrunk))
 
 
 def load_cases(path: str | Path) -> tuple[str, list[Case]]:
@@ -153,21 +171,37 @@ def load_cases(path: str | Path) -> tuple[str, list[Case]]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (BadZipFile, ValueError, EOFError) as error:
+        network, *heads = (arrays.pop(name).tolist() for name in ("network", *HEAD))
+    except (BadZipFile, ValueError, EOFError, KeyError) as error:
         raise ValueError(f"{path} cannot be read ({error}): evaluate again, or remove it") from error
-    heads = zip(arrays["id"].tolist(), arrays["kind"].tolist(), arrays["certainty"].tolist(), strict=True)
-    cases = [
-        Case(*head, arrays[f"image_{number}"], arrays.get(f"map_{number}"), arrays.get(f"mask_{number}"))
-        for number, head in enumerate(heads)
-    ]
-    return str(arrays["network"]), cases
+    pictures: list[dict[str, Picture]] = [{} for _ in heads[0]]
+    for name, array in arrays.items():
+        picture, _, number = name.rpartition("_")
+        pictures[int(number)][picture] = array
+    return network, [Case(*of_case) for of_case in zip(*heads, pictures, strict=True)]
 
 
-def _by_class(graded: Graded) -> dict[int, list[str]]:
-    """The ids of each class, the most certain first; equals by id."""
-    classes: dict[int, list[str]] = {label: [] for label in sorted({label for label, _ in graded.values()})}
-    for name in sorted(graded, key=lambda name: (-graded[name][1], name)):
-        classes[graded[name][0]].append(name)
+def _graded(output: Mapping[str, Any]) -> Iterator[tuple[int, float] | None]:
+    """Each row's label and the probability that it was given; None for an unlabelled one."""
+    label = output["label"]
+    own = output["probabilities"].gather(1, label.clamp(min=0)[:, None])[:, 0]
+    for known, given in zip(label.tolist(), own.tolist(), strict=True):
+        yield None if known == UNLABELLED else (known, given)
+
+
+def _segmented(output: Mapping[str, Any]) -> Iterator[tuple[int, float] | None]:
+    """Each row's mean Dice over the classes that either mask has; None where no class counts."""
+    found, given = output["segmentation"], output["mask"]
+    classes = 1 + max(1, int(found.max()), int(given.max()))  # a class that no row has counts in none
+    for dice in class_dice(found, given, output["has_mask"], classes).nanmean(dim=1).tolist():
+        yield None if math.isnan(dice) else (ALL, dice)
+
+
+def _by_class(scored: Scored) -> dict[int, list[str]]:
+    """The ids of each class, the highest score first; equals by id."""
+    classes: dict[int, list[str]] = {label: [] for label in sorted({label for label, _ in scored.values()})}
+    for name in sorted(scored, key=lambda name: (-scored[name][1], name)):
+        classes[scored[name][0]].append(name)
     return classes
 
 
@@ -176,13 +210,13 @@ def _drawn(names: Sequence[str], sample: int) -> list[str]:
     return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[:sample]
 
 
-def _chosen(graded: Graded, sample: int) -> Iterator[tuple[str, str]]:
+def _chosen(scored: Scored, sample: int) -> Iterator[tuple[str, str]]:
     """Ids and kinds, class by class; a class of one or two cases has no more to show."""
-    for names in _by_class(graded).values():
-        median = statistics.median(graded[name][1] for name in names)
+    for names in _by_class(scored).values():
+        median = statistics.median(scored[name][1] for name in names)
         between = [name for name in _drawn(names, sample) if name not in {names[0], names[-1]}]
         yield names[0], "best"
         if between:
-            yield min(between, key=lambda name: abs(graded[name][1] - median)), "typical"
+            yield min(between, key=lambda name: abs(scored[name][1] - median)), "typical"
         if len(names) > 1:
             yield names[-1], "worst"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import nibabel as nib
 import numpy as np
 import pytest
@@ -84,6 +85,50 @@ def test_evaluating_alone_gives_the_same_numbers(
     run_bundle(configs, "--phantoms#people", "8", "--output_dir", str(tmp_path), cwd=elsewhere)
     for name in ("metrics.json", "predictions.csv"):
         assert (tmp_path / name).read_text() == (bundle / "eval" / name).read_text()
+    with np.load(tmp_path / "cases.npz") as cases, np.load(bundle / "eval" / "cases.npz") as expected:
+        assert cases.files == expected.files
+        assert all(np.array_equal(cases[name], expected[name]) for name in cases.files)
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_the_page_shows_the_runs_term_cases_and_settings(trained: tuple[Path, str]) -> None:
+    bundle, printed = trained
+    assert f"{bundle}/eval/report.html" in printed
+    page = (bundle / "eval" / "report.html").read_text()
+    said = ("Training: segmentation by epoch", "Dice of tibial cartilage", "Knee cartilage segmentation")
+    for words in (*said, "best case: ", "typical case: ", "worst case: ", "HD95 (px) of meniscus"):
+        assert words in page
+    configuration = json.loads((bundle / "eval" / "configuration.json").read_text())
+    assert (configuration["settings"]["image_size"], configuration["settings"]["max_epochs"]) == (SIZE, 3)
+    assert list(configuration["recipe"]["criterion"]["terms"]) == ["segmentation", "consistency"]
+
+
+def test_mlflow_keeps_the_run_its_page_and_the_model(
+    run_bundle: Callable[..., str], knee_set: Path, tmp_path: Path
+) -> None:
+    config = Path(__file__).resolve().parents[2] / "bundles" / NAME / "configs" / "train.json"
+    where = ("--output_dir", str(tmp_path), "--ckpt_dir", str(tmp_path / "models"), "--experiment_name", "knees")
+    short = ("--max_epochs", "2", "--steps_per_epoch", "2", "--seed", "3")
+    run_bundle(config, *TINY, *short, *where, "--tracking", "mlflow", cwd=tmp_path)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlruns.db")
+    experiment = client.get_experiment_by_name("knees")
+    wanted = (
+        f"tags.bundle = '{NAME}' and tags.labelled_share = '1.0' and tags.seed = '3' and tags.terms = 'segmentation'"
+    )
+    (run,) = client.search_runs([experiment.experiment_id], wanted)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["dataset_digest"] == json.loads((tmp_path / "metrics.json").read_text())["dataset_digest"]
+    assert run.data.tags["dataset"] == "phantom knees, segmentation"
+    assert run.data.params["max_epochs"] == "2"
+    scores = {"test/segmenter/dice", "test/segmenter/hd95_px/femoral cartilage"}
+    assert {"train_loss", "train_segmentation", "dice"} | scores <= run.data.metrics.keys()
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"metrics.json", "report.html", "predictions.csv", "configuration.json"} <= files
+    (model,) = client.search_logged_models([experiment.experiment_id])
+    folder = mlflow.artifacts.download_artifacts(artifact_uri=model.artifact_location, tracking_uri=client.tracking_uri)
+    signature = mlflow.models.Model.load(folder).signature
+    assert [spec.shape for spec in signature.inputs] == [(-1, 1, SIZE, SIZE)]
+    assert [spec.shape for spec in signature.outputs] == [(-1, 4, SIZE, SIZE)]
 
 
 @pytest.fixture(scope="session")
@@ -277,4 +322,5 @@ def test_two_processes_train_together(
     launch = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "monai.bundle", "run", "training")
     run_process(*launch, "--config_file", configs, *TINY, *SHORT, cwd=elsewhere)
     assert len((bundle / "eval" / "predictions.csv").read_text().splitlines()) == 1 + 2 * 6
+    assert (bundle / "eval" / "report.html").is_file()
     deployed(bundle)

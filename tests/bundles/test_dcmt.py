@@ -168,7 +168,7 @@ def test_evaluate_gives_the_runs_own_numbers(trained: tuple[Path, str], run_bund
         assert cases.files == expected.files
         for name in ("id", "kind"):
             assert cases[name].tolist() == expected[name].tolist()
-        assert cases["certainty"] == pytest.approx(expected["certainty"], abs=1e-6)
+        assert cases["score"] == pytest.approx(expected["score"], abs=1e-6)
         # A map's last bit may differ from one process to the next, and with it a pixel's rounding.
         pictures = [name for name in cases.files if name.startswith(("image_", "map_", "mask_"))]
         assert all(np.abs(cases[name].astype(int) - expected[name]).max() <= 1 for name in pictures)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from semimed_monai.files import write_table
-from semimed_monai.metrics import Predictions
+from semimed_monai.metrics import Collected, Predictions, SegmentationPredictions
 from semimed_monai.reports import Cases
 
 CLASSES = ("normal", "partial", "full")
+TISSUES = ("background", "cartilage", "meniscus")
 FACTS = {
     "section": "test",
     "dataset": "knees",
@@ -48,6 +49,28 @@ def output(labels: Sequence[int], seed: int, classes: int, maps: bool = True) ->
     return found
 
 
+def segmented(count: int, missed: float = 0.4) -> dict[str, Any]:
+    """A segmenter's output: two images a group, masks of three classes in stripes; the last has no mask.
+
+    Found is less of each class from image to image, down to a share of 1 - `missed`: the first is best, the last worst.
+    """
+    mask = torch.zeros(count, 1, 40, 40)
+    mask[:, :, 4:16, :20], mask[:, :, 24:36, 20:] = 1, 2
+    found = mask.clone()
+    for row in range(count):
+        kept = 20 - round(20 * missed * row / (count - 1))
+        found[row, :, :, kept:20] = 0
+        found[row, :, :, 20 + kept :] = 0
+    return {
+        "id": [f"images/p{row // 2:03d}.nii.gz#{row % 2}" for row in range(count)],
+        "group": [f"p{row // 2:03d}" for row in range(count)],
+        "image": torch.rand(count, 1, 40, 40, generator=torch.Generator().manual_seed(0)),
+        "segmentation": found.long(),
+        "mask": mask,
+        "has_mask": torch.arange(count) < count - 1,
+    }
+
+
 def leave_run(
     folder: Path,
     labels: Sequence[int] = (0, 1, 2) * 8,
@@ -57,10 +80,29 @@ def leave_run(
     **facts: Any,
 ) -> Path:
     """metrics.json, predictions.csv and, of a network with maps, cases.npz."""
+    outputs = {network: output(labels, seed, len(classes), maps) for seed, network in enumerate(networks)}
+    return _leave(folder, Predictions, outputs, classes, maps, {**FACTS, **facts})
+
+
+def leave_segmenter_run(folder: Path, count: int = 12, classes: Sequence[str] = TISSUES, **facts: Any) -> Path:
+    """The same files of a segmenter."""
+    known = {"section": "test", "dataset": "knees", "dataset_version": "4", "labelled_share": 1.0, "seed": 0}
+    outputs = {"segmenter": segmented(count)}
+    return _leave(folder, lambda: SegmentationPredictions(len(classes)), outputs, classes, True, known | facts)
+
+
+def _leave(
+    folder: Path,
+    collector: Callable[[], Collected],
+    outputs: Mapping[str, dict[str, Any]],
+    classes: Sequence[str],
+    pictured: bool,
+    facts: Mapping[str, Any],
+) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     scores, rows = {}, []
-    for seed, network in enumerate(networks):
-        predictions, cases, found = Predictions(), Cases(), output(labels, seed, len(classes), maps)
+    for network, found in outputs.items():
+        predictions, cases = collector(), Cases()
         for each in (predictions, cases):
             each.update(found)
             each.gather()
@@ -70,9 +112,9 @@ def leave_run(
             for name, entry in named.items()
         }
         rows += [{"network": network, **row} for row in predictions.table(classes)]
-        if maps and seed == 0:
+        if pictured and network == next(iter(outputs)):
             cases.save(folder / "cases.npz", network)
-    (folder / "metrics.json").write_text(json.dumps({**FACTS, **facts, "scores": scores}))
+    (folder / "metrics.json").write_text(json.dumps({**facts, "scores": scores}))
     write_table(folder / "predictions.csv", rows)
     return folder
 

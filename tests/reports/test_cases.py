@@ -11,7 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from ignite.engine import Engine
-from left_run import output
+from left_run import output, segmented
 from monai.bundle import ConfigWorkflow
 from torch.multiprocessing.spawn import spawn
 
@@ -34,7 +34,7 @@ def chosen(cases: Cases, parts: list[dict[str, Any]]) -> list[tuple[str, str, fl
     engine = Engine(lambda _, batch: batch)
     cases.attach(engine)
     engine.run(parts, max_epochs=2)
-    return [(case.id, case.kind, round(case.certainty, 6)) for case in cases.chosen]
+    return [(case.id, case.kind, round(case.score, 6)) for case in cases.chosen]
 
 
 def graded(*certainties: float) -> dict[str, Any]:
@@ -72,7 +72,65 @@ def test_few_pictures_are_kept_however_long_the_section_is() -> None:
         assert len(cases._kept) <= 2 * (2 + 5)
     cases.gather()
     typical = [case for case in cases.chosen if case.kind == "typical"]
-    assert all(0.2 < case.certainty < 0.95 for case in typical)
+    assert all(0.2 < case.score < 0.95 for case in typical)
+
+
+def stripes(*columns: int, classes: int = 2) -> dict[str, Any]:
+    """Images a, b, c … of 4×8 pixels whose mask is four columns of each class; found are so many of them."""
+    mask = torch.zeros(len(columns), 1, 4, 4 * classes)
+    for number in range(classes):
+        mask[..., 4 * number : 4 * number + 4] = number
+    found = mask.clone()
+    for row, count in enumerate(columns):
+        found[row, ..., 4 + count :] = 0
+    return {
+        "id": [chr(ord("a") + row) for row in range(len(columns))],
+        "image": torch.rand(mask.shape),
+        "segmentation": found.long(),
+        "mask": mask,
+        "has_mask": torch.ones(len(columns), dtype=torch.bool),
+    }
+
+
+def test_a_segmenters_best_typical_and_worst_by_hand() -> None:
+    # Found n of four columns: Dice 2n / (n + 4).
+    assert chosen(Cases(), [stripes(2, 4, 3, 0, 1)]) == [
+        ("b", "best", 1.0),
+        ("a", "typical", 0.666667),
+        ("d", "worst", 0.0),
+    ]
+    # Two classes: all of the one, half of the other.
+    assert chosen(Cases(), [stripes(6, classes=3)]) == [("a", "best", 0.833333)]
+
+
+def test_an_image_without_mask_or_class_is_no_case() -> None:
+    batch = stripes(3, 2, 1)
+    batch["has_mask"][0] = False
+    batch["mask"][1], batch["segmentation"][1] = 0, 0
+    assert [(name, kind) for name, kind, _ in chosen(Cases(), [batch])] == [("c", "best")]
+    batch["mask"][2], batch["segmentation"][2] = 0, 0
+    assert chosen(Cases(), [batch]) == []
+
+
+def test_a_segmenters_cases_are_the_same_however_the_section_is_cut() -> None:
+    found = segmented(30)
+    found["mask"][:9], found["segmentation"][:9] = found["mask"][:9] % 2, found["segmentation"][:9] % 2  # class 1 only
+    expected = chosen(Cases(sample=4), batches(found, 30))
+    assert [kind for _, kind, _ in expected] == ["best", "typical", "worst"]
+    for size in (1, 7):
+        assert chosen(Cases(sample=4), batches(found, size)) == expected
+
+
+def test_class_numbers_stay_whole_in_small_pictures(tmp_path: Path) -> None:
+    batch = stripes(2, classes=3)
+    cases = Cases(side=5)
+    chosen(cases, [batch])
+    cases.save(tmp_path / "cases.npz", "segmenter")
+    _, (case,) = load_cases(tmp_path / "cases.npz")
+    assert case.pictures.keys() == {"image", "found", "given"}
+    assert case.pictures["given"].shape == case.pictures["image"].shape == (2, 5)
+    assert case.pictures["given"].tolist() == [[0, 0, 1, 2, 2]] * 2
+    assert case.pictures["found"].tolist() == [[0, 0, 0, 0, 0]] * 2
 
 
 def one_of_two(rank: int, folder: str) -> None:
@@ -101,20 +159,21 @@ def test_pictures_are_small_bytes_and_come_back_from_the_file(tmp_path: Path) ->
         cases.save(tmp_path / f"{name}.npz", "teacher")
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
     network, (case,) = load_cases(tmp_path / "one.npz")
-    assert (network, case.id, case.kind, case.mask) == ("teacher", "a", "best", None)
-    assert case.image.shape == (10, 5, 3)
-    assert case.image.dtype == np.uint8
-    assert case.image[:5, :, 0].min() == 255
-    assert case.image[5:].max() == case.image[..., 1:].max() == 0
-    assert case.map is not None
-    assert np.unique(case.map).tolist() == [128]
+    assert (network, case.id, case.kind) == ("teacher", "a", "best")
+    assert case.pictures.keys() == {"image", "map"}  # it was given no mask
+    image = case.pictures["image"]
+    assert image.shape == (10, 5, 3)
+    assert image.dtype == np.uint8
+    assert image[:5, :, 0].min() == 255
+    assert image[5:].max() == image[..., 1:].max() == 0
+    assert np.unique(case.pictures["map"]).tolist() == [128]
 
 
 def test_a_picture_is_never_made_larger_and_other_channels_are_left_out(tmp_path: Path) -> None:
     cases = Cases()
     chosen(cases, [graded(0.9) | {"image": torch.ones(1, 5, 6, 4)}])
     cases.save(tmp_path / "cases.npz", "student")
-    assert load_cases(tmp_path / "cases.npz")[1][0].image.shape == (6, 4)
+    assert load_cases(tmp_path / "cases.npz")[1][0].pictures["image"].shape == (6, 4)
 
 
 def test_too_small_settings_are_refused() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import io
 import json
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
 import ignite.distributed as idist
 import numpy as np
 import pytest
-from left_run import CLASSES, leave_configuration, leave_curves, leave_run
+from left_run import CLASSES, leave_configuration, leave_curves, leave_run, leave_segmenter_run
+from PIL import Image
 
 from semimed_monai.reports.page import write_page
 from semimed_monai.reports.page.__main__ import main
@@ -265,13 +269,119 @@ def test_methods_are_told_apart_by_their_terms_and_unequal_runs_refused(tmp_path
         write_page(one, others=[leave_run(tmp_path / "four", labelled_share=None)])
 
 
+@pytest.fixture(scope="module")
+def segmenter_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A segmenter's run that has left everything there is."""
+    folder = leave_segmenter_run(tmp_path_factory.mktemp("segmenter") / "run", count=11)
+    leave_curves(folder, loss=1.5, segmentation=1.5)
+    leave_configuration(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def segmenter_page(segmenter_run: Path) -> Page:
+    return page_of(segmenter_run)
+
+
+def test_a_segmenters_numbers_are_those_of_metrics_json_in_percent_and_pixels(
+    segmenter_run: Path, segmenter_page: Page
+) -> None:
+    scores = json.loads((segmenter_run / "metrics.json").read_text())["scores"]["segmenter"]
+    found = {
+        cells[0]: (cells[1], data[1]) for cells, data in zip(segmenter_page.rows, segmenter_page.data, strict=True)
+    }
+    for title, name, scale in (
+        ("Dice, mean of classes", "dice", 100),
+        ("Dice of meniscus", "dice/meniscus", 100),
+        ("HD95 (px), mean of classes", "hd95_px", 1),
+        ("HD95 (px) of cartilage", "hd95_px/cartilage", 1),
+    ):
+        entry = scores[name]
+        cell, data = found[title]
+        assert data == [entry["value"], entry["low"], entry["high"]]
+        value, low, high = (f"{scale * number:.1f}" for number in data)
+        assert cell == f"{value} [{low}, {high}]"
+    assert len(found) == 1 + len(scores)
+    assert f"HD95 (px), mean of classes{scores['hd95_px']['value']:.1f}" in segmenter_page.text
+
+
+def test_how_dice_is_distributed_by_hand(segmenter_page: Page) -> None:
+    # Of 20 columns 20, 19 … are found in the ten images with a mask; by `segmented`, 8·row/10 columns are missed.
+    dice = [2 * kept / (kept + 20) for kept in (20, 19, 18, 18, 17, 16, 15, 14, 14, 13)]
+    quarter, median = (100 * np.quantile(dice, share) for share in (0.25, 0.5))
+    words = f"median {median:.1f} %, a quarter at most {quarter:.1f} %, 10 images"
+    assert segmenter_page.words("Dice of the images") == [
+        f"Dice of the images, as cumulative share; cartilage {words}; meniscus {words}"
+    ]
+
+
+def test_a_segmenters_page_has_its_own_sections_and_no_others(segmenter_page: Page) -> None:
+    links = [attributes["href"] for tag, attributes in segmenter_page.tags if tag == "a"]
+    assert links == ["#metrics", "#dice", "#cases", "#training", "#configuration"]
+    sections = [f"#{attributes['id']}" for tag, attributes in segmenter_page.tags if tag == "section"]
+    assert sections == links
+    for word in ("ROC", "Confusion", "Reliability", "calibration", "attention", "TIoU", "In percent"):
+        assert word not in segmenter_page.text + " ".join(segmenter_page.words(""))
+    assert "10 measured images of 5 groups" in segmenter_page.text
+    assert len(segmenter_page.pictures) == 1 + 3 + 3
+    assert "learning_rate: 0.001" in segmenter_page.text
+
+
+def test_a_segmenters_captions_tell_what_predictions_csv_tells(segmenter_run: Path, segmenter_page: Page) -> None:
+    with (segmenter_run / "predictions.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["dice/cartilage"] != "nan"]
+    means = {row["id"]: (float(row["dice/cartilage"]) + float(row["dice/meniscus"])) / 2 for row in rows}
+    for kind, name in (("best", max(means, key=means.__getitem__)), ("worst", min(means, key=means.__getitem__))):
+        outlines = "the outlines of the given and the found mask: cartilage, meniscus"
+        assert segmenter_page.words(kind) == [f"{kind} case: {name}; the image, beside it {outlines}"]
+        share = f"{100 * means[name]:.1f} %"  # both classes are found alike
+        assert f"{kind.capitalize()}: mean Dice {share}; cartilage {share}; meniscus {share}" in segmenter_page.text
+
+
+def test_a_class_that_no_image_shows_is_named(tmp_path: Path) -> None:
+    page = page_of(leave_segmenter_run(tmp_path, classes=("background", "cartilage", "meniscus", "bone")))
+    assert "No image of this section shows: bone." in page.text
+    assert "bone not defined" in page.words("Dice of the images")[0]
+    assert "bone does not count" in page.text
+    assert next(cells for cells in page.rows if cells[0] == "Dice of bone")[1] == "not defined"
+
+
+def test_outlines_are_where_the_masks_are(tmp_path: Path) -> None:
+    """Blue and orange, left and right of the middle, in the right half of the picture only."""
+    folder = leave_segmenter_run(tmp_path)
+    source = page_of(folder).pictures[1]["src"] or ""
+    picture = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("RGB")
+    pixels = np.asarray(picture).astype(int)
+    blue, orange = pixels[..., 2] - pixels[..., 0] > 60, pixels[..., 0] - pixels[..., 2] > 60
+    width = pixels.shape[1]
+    for colour, left, right in ((blue, 0.5, 0.77), (orange, 0.73, 1.0)):
+        _, columns = np.nonzero(colour)
+        assert columns.size > 50
+        assert left * width <= columns.min() < columns.max() <= right * width
+
+
+def test_a_segmenters_run_stands_alone(tmp_path: Path, segmenter_run: Path) -> None:
+    with pytest.raises(ValueError, match="is a segmenter's run; only runs of classifiers share a page: give it alone"):
+        write_page(segmenter_run, others=[leave_segmenter_run(tmp_path / "other")], out=tmp_path / "page.html")
+
+
+def test_cases_of_another_segmentation_are_refused(tmp_path: Path) -> None:
+    folder = leave_segmenter_run(tmp_path / "run")
+    shutil.copy(leave_segmenter_run(tmp_path / "other", count=20) / "cases.npz", folder)
+    with pytest.raises(ValueError, match="is of another evaluation than predictions"):
+        write_page(folder)
+
+
 def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idist, "get_rank", lambda: 1)
     assert not write_page(leave_run(tmp_path)).exists()
 
 
-def test_the_command_writes_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = leave_run(tmp_path / "run")
+@pytest.mark.parametrize("leave", [leave_run, leave_segmenter_run])
+def test_the_command_writes_and_says_where(
+    leave: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = leave(tmp_path / "run")
     main([str(folder)])
     assert capsys.readouterr().out.strip() == str(folder / "report.html")
     main([str(folder), "--out", str(tmp_path / "new/page.html")])
@@ -288,8 +398,8 @@ def spoil(folder: Path, kind: str) -> None:
         (folder / "metrics.json").write_text('{"scores": {')
     elif kind == "cases cut off":
         (folder / "cases.npz").write_bytes((folder / "cases.npz").read_bytes()[:300])
-    elif kind == "segmenter":
-        (folder / "predictions.csv").write_text("network,id,group,dice/cartilage\nteacher,a,p,0.9\n")
+    elif kind == "other answers":
+        (folder / "predictions.csv").write_text("network,id,group,age\nteacher,a,p,0.9\n")
     elif kind == "other networks":
         shutil.copy(leave_run(folder / "other", networks=["student"]) / "predictions.csv", folder)
     else:
@@ -306,7 +416,10 @@ def spoil(folder: Path, kind: str) -> None:
         ("no metrics", "there is no .*metrics.json: training and evaluation write it at their end"),
         ("no predictions", "there is no .*predictions.csv: training and evaluation write it"),
         ("cut off", "metrics.json is no JSON file"),
-        ("segmenter", "has no columns probability/…: this page is for bundles that grade images"),
+        (
+            "other answers",
+            "has no columns probability/… or dice/…: this page is for bundles that grade or segment images",
+        ),
         ("cases cut off", "cases.npz cannot be read .*: evaluate again, or remove it"),
         ("other networks", "metrics.json is of teacher, student, predictions.csv of student"),
         ("other cases", "cases.npz is of another evaluation than predictions.csv: evaluate again, or remove it"),

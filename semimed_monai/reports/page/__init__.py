@@ -1,4 +1,4 @@
-"""The evaluation page: one HTML file that shows what a classifier's run has left in its folder."""
+"""The evaluation page: one HTML file that shows what a run has left in its folder."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
     python -m semimed_monai.reports.page runs/dcmt/0 [runs/dcmt_30/0 ...] [--out page.html]
 
-The first run is shown in full: its metrics with intervals, curves, confusion matrix, calibration, cases, training and
-configuration. Others, on the same section of the same data, join the curve of scores by labelled share.
+The first run is shown in full: its metrics with intervals, cases, training and configuration; a classifier's also with
+curves, confusion matrix and calibration, a segmenter's with the distribution of Dice. Others, of classifiers on the
+same section of the same data, join the curve of scores by labelled share.
 """
 
 from __future__ import annotations

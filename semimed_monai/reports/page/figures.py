@@ -17,8 +17,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_curve, roc_curve
 
 from semimed_monai.metrics.grading import auc_one_vs_rest
+from semimed_monai.reports.page.answers import Grades, Overlaps
 from semimed_monai.reports.page.calibration import Calibration
-from semimed_monai.reports.page.run import Curve, Grades
+from semimed_monai.reports.page.run import Curve
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 """Okabe and Ito's, told apart by colour-blind people; the yellow is too light for lines on white."""
@@ -131,6 +132,26 @@ def reliability(calibrations: Mapping[str, Calibration]) -> Picture:
     below.set(xlabel="Confidence: probability of the predicted class", ylabel="Cases", ylim=(0, None))
     words = [f"{name} {100 * found.ece:.1f} %" for name, found in calibrations.items()]
     return picture(figure, f"Reliability diagram; expected calibration error: {', '.join(words)}")
+
+
+def dice(overlaps: Overlaps, classes: Sequence[str]) -> Picture:
+    """Per class, which share of the images has at most a Dice."""
+    figure, axes = _square("Dice", "Share of images with at most this Dice", len(classes))
+    words = []
+    for place, name, style in _styled(classes):
+        values = overlaps.dice[:, place]
+        values = values[~np.isnan(values)]
+        if not values.size:
+            axes.plot([], [], **style, label=f"{_short(name)}: not defined")
+            words.append(f"{name} not defined")
+            continue
+        quarter, median = (100 * float(value) for value in np.quantile(values, (0.25, 0.5)))
+        axes.ecdf(values, **style, label=f"{_short(name)}: median {median:.1f} %")
+        words.append(f"{name} median {median:.1f} %, a quarter at most {quarter:.1f} %, {values.size} images")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    figure.legend(loc="outside lower center")
+    return picture(figure, f"Dice of the images, as cumulative share; {'; '.join(words)}")
 
 
 def term(name: str, curve: Curve) -> Picture:

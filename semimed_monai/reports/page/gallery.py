@@ -1,17 +1,27 @@
-"""The pictures of best, typical and worst cases: what was there, what was asked for, where the network looked."""
+"""The pictures of best, typical and worst cases: what was there, what was asked for, what the network made of it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
+from typing import TypeVar
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from semimed_monai.reports.cases import Case
+from semimed_monai.reports.page.answers import Answers, Grades, Overlaps
 from semimed_monai.reports.page.figures import Picture, picture
 from semimed_monai.reports.page.run import Run
 
 MASK, ATTENTION = "#56B4E9", "#E69F00"
+CLASSES = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#009E73", "#D55E00")
+"""Okabe and Ito's that are light enough for outlines on dark images."""
+
+A = TypeVar("A", bound=Answers)
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,12 @@ class Shown:
     kind: str
     id: str
     group: str
+
+
+@dataclass(frozen=True)
+class Graded(Shown):
+    """Its true and predicted class; the probabilities of both; the IoU of map and mask where there are any."""
+
     true: str
     predicted: str
     given: float
@@ -29,34 +45,56 @@ class Shown:
     iou: float | None
 
 
-def gallery(run: Run) -> dict[str, list[Shown]]:
+@dataclass(frozen=True)
+class Segmented(Shown):
+    """Its mean Dice, and that of each class; None where the class does not count."""
+
+    score: float
+    dice: dict[str, float | None]
+
+
+def graded(run: Run[Grades]) -> dict[str, list[Graded]]:
     """The pictured cases by true class, in the classes' order."""
-    classes: dict[str, list[Shown]] = {}
-    for case in run.cases:
-        shown = _shown(run, case)
-        classes.setdefault(shown.true, []).append(shown)
+    classes: dict[str, list[Graded]] = {}
+    for case, grades, row in _answered(run):
+        true, predicted = run.classes[grades.label[row]], run.classes[grades.predicted[row]]
+        shown = Graded(
+            picture=attended(case, f"{case.kind} case of {true}: {case.id}", run.facts.get("tiou_threshold", 0.5)),
+            kind=case.kind,
+            id=case.id,
+            group=grades.groups[row],
+            true=true,
+            predicted=predicted,
+            given=float(grades.probabilities[row, grades.label[row]]),
+            confidence=float(grades.probabilities[row].max()),
+            iou=None if grades.iou is None else _number(grades.iou[row]),
+        )
+        classes.setdefault(f"True class: {true}", []).append(shown)
     return classes
 
 
-def _shown(run: Run, case: Case) -> Shown:
-    grades = run.grades[run.pictured]
-    row = grades.ids.index(case.id)
-    true, predicted = run.classes[grades.label[row]], run.classes[grades.predicted[row]]
-    iou = None if grades.iou is None or np.isnan(grades.iou[row]) else float(grades.iou[row])
-    return Shown(
-        picture=drawn(case, f"{case.kind} case of {true}: {case.id}", run.facts.get("tiou_threshold", 0.5)),
-        kind=case.kind,
-        id=case.id,
-        group=grades.groups[row],
-        true=true,
-        predicted=predicted,
-        given=float(grades.probabilities[row, grades.label[row]]),
-        confidence=float(grades.probabilities[row].max()),
-        iou=iou,
-    )
+def segmented(run: Run[Overlaps]) -> dict[str, list[Segmented]]:
+    """The pictured cases, all under one heading."""
+    shown = [
+        Segmented(
+            picture=outlined(case, f"{case.kind} case: {case.id}", class_colours(run)),
+            kind=case.kind,
+            id=case.id,
+            group=overlaps.groups[row],
+            score=float(overlaps.score[row]),
+            dice={name: _number(dice) for name, dice in zip(run.classes, overlaps.dice[row], strict=True)},
+        )
+        for case, overlaps, row in _answered(run)
+    ]
+    return {"All classes": shown} if shown else {}
 
 
-def drawn(case: Case, alt: str, threshold: float) -> Picture:
+def class_colours(run: Run[Overlaps]) -> dict[str, str]:
+    """Of each class's outlines."""
+    return dict(zip(run.classes, cycle(CLASSES), strict=False))
+
+
+def attended(case: Case, alt: str, threshold: float) -> Picture:
     """The bare image; beside it, where there is a map, the map over it. The mask's outline is on both.
 
     Args:
@@ -64,22 +102,62 @@ def drawn(case: Case, alt: str, threshold: float) -> Picture:
         alt: the words before what the picture shows.
         threshold: b, what of the map counts as attended: its outline is drawn.
     """
-    panels = 1 if case.map is None else 2
-    figure = Figure(figsize=(1.7 * panels, 1.7 * case.image.shape[0] / case.image.shape[1]))
-    figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.02)
+    attention, mask = case.pictures.get("map"), case.pictures.get("mask")
+    figure, panels = _panels(case, 1 if attention is None else 2)
     words = ["the image"]
-    for number in range(panels):
-        axes = figure.add_subplot(1, panels, number + 1)
-        axes.set_axis_off()
-        axes.imshow(case.image, cmap="gray", vmin=0, vmax=255, interpolation="bicubic")
-        if case.mask is not None:
-            axes.contour(case.mask > 127, levels=[0.5], colors=MASK, linewidths=1.1)
-    if case.mask is not None:
+    if mask is not None:
+        for axes in panels:
+            _outline(axes, mask > 127, MASK)
         words.append("the mask's outline")
-    if case.map is not None:
-        share = case.map / 255.0
-        axes.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=0.4 * share, interpolation="bilinear")
+    if attention is not None:
+        share = attention / 255.0
+        panels[1].imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=0.4 * share, interpolation="bilinear")
         if share.max() > threshold >= share.min():
-            axes.contour(share, levels=[threshold], colors=ATTENTION, linewidths=1.1, linestyles="--")
+            panels[1].contour(share, levels=[threshold], colors=ATTENTION, linewidths=1.1, linestyles="--")
         words.append("beside it the attention")
     return picture(figure, f"{alt}; {', '.join(words)}", kind="png")
+
+
+def outlined(case: Case, alt: str, colours: dict[str, str]) -> Picture:
+    """The bare image; beside it the image with each class's outline in the given mask, and dashed in the found one.
+
+    Args:
+        case: what to draw.
+        alt: the words before what the picture shows.
+        colours: of the classes 1, 2, …, by name.
+    """
+    figure, panels = _panels(case, 2)
+    for number, colour in enumerate(colours.values(), start=1):
+        _outline(panels[1], case.pictures["given"] == number, colour)
+        _outline(panels[1], case.pictures["found"] == number, colour, "--")
+    words = f"the image, beside it the outlines of the given and the found mask: {', '.join(colours)}"
+    return picture(figure, f"{alt}; {words}", kind="png")
+
+
+def _answered(run: Run[A]) -> Iterator[tuple[Case, A, int]]:
+    """Each pictured case with its network's answers and its row there."""
+    for case in run.cases:
+        answers = run.answers[run.pictured]
+        yield case, answers, answers.ids.index(case.id)
+
+
+def _panels(case: Case, count: int) -> tuple[Figure, list[Axes]]:
+    """The image, so many times side by side."""
+    image = case.pictures["image"]
+    figure = Figure(figsize=(1.7 * count, 1.7 * image.shape[0] / image.shape[1]))
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.02)
+    panels = list(figure.subplots(1, count, squeeze=False)[0])
+    for axes in panels:
+        axes.set_axis_off()
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="bicubic")
+    return figure, panels
+
+
+def _outline(axes: Axes, area: NDArray[np.bool_], colour: str, style: str = "-") -> None:
+    if area.any() and not area.all():
+        axes.contour(area, levels=[0.5], colors=colour, linewidths=1.1, linestyles=style)
+
+
+def _number(value: float) -> float | None:
+    """None for nan."""
+    return None if np.isnan(value) else float(value)

@@ -1,4 +1,4 @@
-"""The page put together and written."""
+"""The page put together and written: the frame, and in it the part of the run's kind."""
 
 from __future__ import annotations
 
@@ -13,32 +13,25 @@ from matplotlib import rc_context
 
 from semimed_monai.files import whole
 from semimed_monai.reports.configuration import versions
+from semimed_monai.reports.evaluation import scale_of
 from semimed_monai.reports.page import figures
-from semimed_monai.reports.page.calibration import calibration
-from semimed_monai.reports.page.gallery import gallery
+from semimed_monai.reports.page.answers import Answers, Grades, Overlaps
+from semimed_monai.reports.page.grading import GRADING
+from semimed_monai.reports.page.kind import Kind
 from semimed_monai.reports.page.run import Run, read_metrics, read_run
+from semimed_monai.reports.page.segmentation import SEGMENTATION
 from semimed_monai.reports.page.shares import SHOWN, Shares, compared
 
-TITLES = {
-    "f1": "F1, mean of classes",
-    "recall": "Recall, mean of classes",
-    "auc": "AUC, mean of classes",
-    "accuracy": "Accuracy",
-    "tiou": "TIoU of attention and mask",
-    "tiou_macro": "TIoU, mean of classes",
-    "tiou_disc": "TIoU of a centred disc, for comparison",
-    "tiou_ones": "TIoU of a map of ones, for comparison",
-}
-HEADLINES = ("f1", "recall", "auc", "accuracy", "tiou")
+KINDS: Mapping[type[Answers], Kind] = {Grades: GRADING, Overlaps: SEGMENTATION}
 
 
 def write_page(run_dir: str | Path, others: Sequence[str | Path] = (), out: str | Path | None = None) -> Path:
-    """One HTML file that needs no other, of what a classifier's run has left; by the first of several processes only.
+    """One HTML file that needs no other, of what a run has left; by the first of several processes only.
 
     Args:
         run_dir: an output_dir with metrics.json and predictions.csv; shown as far as there: cases.npz, TensorBoard's
             files, configuration.json.
-        others: folders of runs on the same data, for the curve by labelled share.
+        others: folders of runs of classifiers on the same data, for the curve by labelled share.
         out: the file; else report.html in `run_dir`.
 
     Returns:
@@ -59,7 +52,7 @@ def write_page(run_dir: str | Path, others: Sequence[str | Path] = (), out: str 
     return place
 
 
-def render(run: Run, shares: Shares | None = None) -> str:
+def render(run: Run[Any], shares: Shares | None = None) -> str:
     """The page's text."""
     environment = Environment(
         loader=PackageLoader("semimed_monai.reports.page", "."),
@@ -69,9 +62,10 @@ def render(run: Run, shares: Shares | None = None) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"shown": shown, "percent": percent, "probability": probability, "pretty": pretty}
+    kind = _kind_of(run)
     with rc_context(figures.STYLE):
-        content = _content(run)
-    return environment.get_template("page.html.j2").render(**content, shares=shares, compared_scores=SHOWN)
+        content = _frame(run, kind) | kind.content(run)
+    return environment.get_template(kind.template).render(**content, shares=shares, compared_scores=SHOWN)
 
 
 def shown(value: float, score: str) -> str:
@@ -80,8 +74,7 @@ def shown(value: float, score: str) -> str:
     >>> shown(0.6312, "f1"), shown(2.25, "hd95_px")
     ('63.1', '2.2')
     """
-    kind = score.partition("/")[0]
-    return f"{value if kind.endswith('_px') else 100 * value:.1f}"
+    return f"{scale_of(score) * value:.1f}"
 
 
 def percent(value: float) -> str:
@@ -111,42 +104,21 @@ def pretty(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def title_of(score: str) -> str:
-    """A score's name in words.
-
-    >>> title_of("recall/full"), title_of("kappa")
-    ('Recall of full', 'kappa')
-    """
-    kind, _, name = score.partition("/")
-    return TITLES.get(score, f"Recall of {name}" if kind == "recall" else score)
+def _kind_of(run: Run[Any]) -> Kind:
+    return KINDS[type(run.answers[run.first])]
 
 
-def _content(run: Run) -> dict[str, Any]:
-    """What the template shows."""
-    first = next(iter(run.grades))
-    deployed = run.scores[first]
-    calibrations = {name: calibration(grades.probabilities, grades.label) for name, grades in run.grades.items()}
+def _frame(run: Run[Any], kind: Kind) -> dict[str, Any]:
+    """What every page shows."""
+    answers, deployed = run.answers[run.first], run.scores[run.first]
     configuration = run.configuration or {}
     return {
         "run": run,
-        "first": first,
-        "items": len(run.grades[first]),
-        "groups": len(set(run.grades[first].groups)),
+        "items": len(answers),
+        "groups": len(set(answers.groups)),
         "bundle": configuration.get("bundle", {}).get("name", ""),
-        "headlines": [(TITLES[score], score, deployed[score]) for score in HEADLINES if score in deployed],
-        "titles": {score: title_of(score) for score in deployed},
-        "calibrations": calibrations,
-        "reliability": figures.reliability(calibrations),
-        "networks": {
-            name: (
-                figures.roc(grades, run.classes),
-                figures.precision_recall(grades, run.classes),
-                figures.confusion(grades, run.classes),
-            )
-            for name, grades in run.grades.items()
-        },
-        "missing": [name for place, name in enumerate(run.classes) if place not in run.grades[first].label],
-        "gallery": gallery(run),
+        "headlines": [(kind.title_of(score), score, deployed[score]) for score in kind.headlines if score in deployed],
+        "titles": {score: kind.title_of(score) for score in deployed},
         "terms": [figures.term(name, curve) for name, curve in run.terms.items()],
         "validation": figures.validation(run.validation) if run.validation else None,
         "versions": configuration.get("versions") or versions(),
@@ -154,7 +126,9 @@ def _content(run: Run) -> dict[str, Any]:
     }
 
 
-def _shares(run: Run, others: Sequence[Path]) -> Shares:
+def _shares(run: Run[Any], others: Sequence[Path]) -> Shares:
+    if not _kind_of(run).has_shares:
+        raise ValueError(f"{run.folder} is a segmenter's run; only runs of classifiers share a page: give it alone")
     own: Mapping[str, Any] = {**run.facts, "scores": run.scores}
     with rc_context(figures.STYLE):
         return compared({str(run.folder): own} | {str(folder): read_metrics(folder) for folder in others})

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from semimed_monai.metrics.grading import FloatArray, IntArray
 from semimed_monai.reports.cases import Case, load_cases
-from semimed_monai.vocabulary import UNLABELLED
+from semimed_monai.reports.page.answers import Answers, read_answers
 
 MAKES = "training and evaluation write it at their end, into their output_dir"
-PROBABILITY = "probability/"
 MEAN = "train_"
 """What MONAI's TensorBoard handler puts before a term's mean over an epoch."""
 
@@ -25,27 +22,7 @@ Scores = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 """network → score → value, low, high; None where it is not defined."""
 
 
-@dataclass(frozen=True)
-class Grades:
-    """What one network said about the section: labelled rows only.
-
-    Args:
-        label, probabilities: N class indices and N×C.
-        iou: of map and mask, nan where there was no mask; None for a network without maps.
-    """
-
-    ids: list[str]
-    groups: list[str]
-    label: IntArray
-    probabilities: FloatArray
-    iou: FloatArray | None
-
-    @property
-    def predicted(self) -> IntArray:
-        return np.asarray(self.probabilities.argmax(axis=1))
-
-    def __len__(self) -> int:
-        return len(self.ids)
+A = TypeVar("A", bound=Answers)
 
 
 @dataclass(frozen=True)
@@ -57,12 +34,13 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Generic[A]):
     """All that the page shows.
 
     Args:
         facts: metrics.json without its scores.
-        grades: by network, as in `scores`.
+        classes: their names; a segmenter's without the background.
+        answers: by network, as in `scores`.
         terms, validation: curves by name; {} where there are no TensorBoard files.
         configuration: what `semimed_monai.reports.save_configuration` wrote, or None.
         pictured: the network of `cases`; "" where there are none.
@@ -72,16 +50,21 @@ class Run:
     facts: dict[str, Any]
     scores: Scores
     classes: list[str]
-    grades: dict[str, Grades]
+    answers: dict[str, A]
     terms: dict[str, Curve]
     validation: dict[str, Curve]
     configuration: dict[str, Any] | None
     pictured: str
     cases: list[Case]
 
+    @property
+    def first(self) -> str:
+        """The network that is deployed."""
+        return next(iter(self.answers))
 
-def read_run(folder: Path) -> Run:
-    """Everything that is there.
+
+def read_run(folder: Path) -> Run[Any]:
+    """Everything that is there: a Run[Grades] or a Run[Overlaps].
 
     Raises:
         FileNotFoundError: metrics.json or predictions.csv is not.
@@ -89,18 +72,18 @@ def read_run(folder: Path) -> Run:
     """
     metrics = read_metrics(folder)
     scores: Scores = metrics.pop("scores")
-    classes, grades = read_grades(folder / "predictions.csv")
-    if grades.keys() != scores.keys():
-        raise ValueError(f"{folder}: metrics.json is of {_listed(scores)}, predictions.csv of {_listed(grades)}")
+    classes, answers = read_answers(_there(folder / "predictions.csv"))
+    if answers.keys() != scores.keys():
+        raise ValueError(f"{folder}: metrics.json is of {_listed(scores)}, predictions.csv of {_listed(answers)}")
     terms, validation = read_curves(folder / "tensorboard", metrics.get("terms"))
     configuration = folder / "configuration.json"
-    pictured, cases = read_cases(folder / "cases.npz", grades)
+    pictured, cases = read_cases(folder / "cases.npz", answers)
     return Run(
         folder=folder,
         facts=metrics,
         scores=scores,
         classes=classes,
-        grades=grades,
+        answers=answers,
         terms=terms,
         validation=validation,
         configuration=read_json(configuration) if configuration.is_file() else None,
@@ -137,36 +120,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_grades(path: Path) -> tuple[list[str], dict[str, Grades]]:
-    """Class names, and each network's labelled rows.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is of no classifier, or has no labelled row.
-    """
-    with _there(path).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    columns = [name for name in (rows[0] if rows else {}) if name.startswith(PROBABILITY)]
-    if not columns:
-        raise ValueError(f"{path} has no columns {PROBABILITY}…: this page is for bundles that grade images")
-    if all(int(row["label"]) == UNLABELLED for row in rows):
-        raise ValueError(f"{path} has no labelled row: evaluate a section with labels")
-    networks = dict.fromkeys(row["network"] for row in rows)
-    grades = {name: _grades([row for row in rows if row["network"] == name], columns) for name in networks}
-    return [name.removeprefix(PROBABILITY) for name in columns], grades
-
-
-def _grades(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> Grades:
-    rows = [row for row in rows if int(row["label"]) != UNLABELLED]
-    return Grades(
-        ids=[row["id"] for row in rows],
-        groups=[row["group"] for row in rows],
-        label=np.asarray([int(row["label"]) for row in rows]),
-        probabilities=np.asarray([[float(row[name]) for name in columns] for row in rows]),
-        iou=np.asarray([float(row["iou"]) for row in rows]) if rows and "iou" in rows[0] else None,
-    )
-
-
 def read_curves(folder: Path, terms: Sequence[str] | None = None) -> tuple[dict[str, Curve], dict[str, Curve]]:
     """The means of terms by epoch, the loss first, and validation's scores, from TensorBoard's files.
 
@@ -194,21 +147,19 @@ def read_curves(folder: Path, terms: Sequence[str] | None = None) -> tuple[dict[
     return {name: means[name] for name in sorted(wanted, key=lambda name: order.index(name.split("/")[0]))}, validation
 
 
-def read_cases(path: Path, grades: Mapping[str, Grades]) -> tuple[str, list[Case]]:
+def read_cases(path: Path, answers: Mapping[str, Answers]) -> tuple[str, list[Case]]:
     """The network and its pictured cases; "" and none without the file.
 
     Raises:
-        ValueError: they are of another evaluation than the grades.
+        ValueError: they are of another evaluation than the answers.
     """
     if not path.is_file():
         return "", []
     network, cases = load_cases(path)
-    graded = grades.get(network)
-    places = {} if graded is None else {name: row for row, name in enumerate(graded.ids)}
-    for case in cases:
-        row = places.get(case.id)
-        if graded is None or row is None or abs(graded.probabilities[row, graded.label[row]] - case.certainty) > 1e-4:
-            raise ValueError(f"{path} is of another evaluation than predictions.csv: evaluate again, or remove it")
+    answer = answers.get(network)
+    scores = {} if answer is None else dict(zip(answer.ids, answer.score.tolist(), strict=True))
+    if any(abs(scores.get(case.id, math.inf) - case.score) > 1e-4 for case in cases):
+        raise ValueError(f"{path} is of another evaluation than predictions.csv: evaluate again, or remove it")
     return network, cases
 
 

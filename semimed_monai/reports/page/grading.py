@@ -1,0 +1,45 @@
+"""A classifier's part of the page: curves, confusion matrix, calibration, where it looked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from semimed_monai.reports.page import figures
+from semimed_monai.reports.page.answers import Grades
+from semimed_monai.reports.page.calibration import calibration
+from semimed_monai.reports.page.gallery import graded
+from semimed_monai.reports.page.kind import Kind
+from semimed_monai.reports.page.run import Run
+
+TITLES = {
+    "f1": "F1, mean of classes",
+    "recall": "Recall, mean of classes",
+    "recall/": "Recall of",
+    "auc": "AUC, mean of classes",
+    "accuracy": "Accuracy",
+    "tiou": "TIoU of attention and mask",
+    "tiou_macro": "TIoU, mean of classes",
+    "tiou_disc": "TIoU of a centred disc, for comparison",
+    "tiou_ones": "TIoU of a map of ones, for comparison",
+}
+
+
+def _content(run: Run[Grades]) -> dict[str, Any]:
+    calibrations = {name: calibration(grades.probabilities, grades.label) for name, grades in run.answers.items()}
+    return {
+        "calibrations": calibrations,
+        "reliability": figures.reliability(calibrations),
+        "networks": {
+            name: (
+                figures.roc(grades, run.classes),
+                figures.precision_recall(grades, run.classes),
+                figures.confusion(grades, run.classes),
+            )
+            for name, grades in run.answers.items()
+        },
+        "missing": [name for place, name in enumerate(run.classes) if place not in run.answers[run.first].label],
+        "gallery": graded(run),
+    }
+
+
+GRADING = Kind("grading.html.j2", TITLES, ("f1", "recall", "auc", "accuracy", "tiou"), _content, has_shares=True)

@@ -1,0 +1,33 @@
+"""A segmenter's part of the page: how Dice is distributed over the images, where the outlines run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from semimed_monai.reports.page import figures
+from semimed_monai.reports.page.answers import Overlaps
+from semimed_monai.reports.page.gallery import class_colours, segmented
+from semimed_monai.reports.page.kind import Kind
+from semimed_monai.reports.page.run import Run
+
+TITLES = {
+    "dice": "Dice, mean of classes",
+    "dice/": "Dice of",
+    "hd95_px": "HD95 (px), mean of classes",
+    "hd95_px/": "HD95 (px) of",
+}
+
+
+def _content(run: Run[Overlaps]) -> dict[str, Any]:
+    dice = run.answers[run.first].dice
+    return {
+        "distributions": {name: figures.dice(overlaps, run.classes) for name, overlaps in run.answers.items()},
+        "missing": [name for name, values in zip(run.classes, dice.T, strict=True) if np.isnan(values).all()],
+        "gallery": segmented(run),
+        "colours": class_colours(run),
+    }
+
+
+SEGMENTATION = Kind("segmentation.html.j2", TITLES, ("dice", "hd95_px"), _content)
