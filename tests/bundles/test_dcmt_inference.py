@@ -45,7 +45,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, file in enumerate((folder / "models/model.pt", folder / "student.pt")):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = AttentionClassifier(layers=(1, 1, 1, 1), width=16)
+            network = AttentionClassifier(layers=(1, 1, 1, 1), width=16, map_stride=8)
         with torch.no_grad():
             network.last_linear.weight *= 4  # grades that differ between slices
         torch.save(network.state_dict(), file)
@@ -136,7 +136,7 @@ def test_the_good_are_done_and_the_bad_are_named_with_a_remedy(graded: tuple[Pat
 
 def test_table_and_report_say_what_the_network_says(graded: tuple[Path, str], scans: Path, trained: Path) -> None:
     out, _ = graded
-    network = DeployedAttentionClassifier(layers=(1, 1, 1, 1), width=16).eval()
+    network = DeployedAttentionClassifier(layers=(1, 1, 1, 1), width=16, map_stride=8).eval()
     load_weights(network, trained / "models/model.pt")
     with (out / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
