@@ -68,7 +68,7 @@ class KneeAnatomy:
     lesion_half_width: Range = (6.0, 10.0)
     lost_partial: Range = (0.40, 0.60)  # share of the local thickness, lost from the articular side
     lost_full: Range = (0.97, 1.0)
-    fill_contrast: Range = (0.35, 0.65)  # 0: looks like cartilage, 1: like fluid (or, dark, like fibrous tissue)
+    fill_contrast: Range = (0.50, 0.85)  # 0: looks like cartilage, 1: like fluid (or, dark, like fibrous tissue)
     fill_dark_share: float = 0.0  # share of lesions filled with dark tissue instead of fluid
     # Joint
     gap: Range = (0.3, 1.6)
