@@ -12,66 +12,56 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pydicom
-from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 from data_prep.faults import Fault, first
-from semimed_monai.data.find import DICOM
 from semimed_monai.transforms.grid import Grid
-from semimed_monai.transforms.series import SAME_DIRECTION
+from semimed_monai.transforms.series import (
+    SAME_DIRECTION,
+    SLICE_TAGS,
+    SliceHeader,
+    at_one_place,
+    in_order,
+    patients_of,
+    rescaled_apart,
+    slice_header,
+    told_apart,
+    uneven,
+)
+from semimed_monai.vocabulary import DAMAGED_HEADER, DICOM
 
-# What GDCM tells the series of a folder apart by, beside their UID: the reader takes files that differ in it apart.
-_SAME = ("SeriesNumber", "SeriesDate", "SequenceName", "SliceThickness", "Rows", "Columns")
 _TAGS = (
-    *_SAME,
-    "SOPInstanceUID",
-    "SeriesInstanceUID",
+    *SLICE_TAGS,
     "SeriesDescription",
-    "PatientID",
     "ImageType",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
     "InstanceNumber",
-    "NumberOfFrames",
     "PhotometricInterpretation",
-    "PixelSpacing",
-    "RescaleIntercept",
-    "RescaleSlope",
 )
 _LOCALISER = re.compile(r"locali[sz]er|scout|survey|(?<![a-z])loc(?![a-z])", re.IGNORECASE)
 _READ_BY_ITK = re.compile(r"^(?!High-Throughput)")  # GDCM has no decoder for HTJ2K, whatever Python has
 _UID = re.compile(r"^\w[\w.-]*$")  # a folder may be named by it
-_APART = 1e-3  # mm
-_GAP = 1.5  # a step that is so many times as long as another one: without the slice between, all others' numbers shift
 _DIRECTIONS = ("sagittal", "coronal", "axial")
 
 
-class Header(NamedTuple):
+@dataclass(frozen=True)
+class Header(SliceHeader):
     """What a file says without its pixels."""
 
-    file: Path
-    uid: str
-    series: str
-    patient: str
     description: str
     number: str
     localiser: bool
     instance: int | None
-    frames: int
     size: tuple[int, int]
     photometric: str
     syntax: UID
     spacing: tuple[float, ...]
-    orientation: tuple[float, ...]
-    position: tuple[float, ...]
-    rescale: tuple[float, float]
-    same: tuple[str, ...]
 
 
 def read_header(file: Path) -> Header | Fault:
@@ -82,8 +72,7 @@ def read_header(file: Path) -> Header | Fault:
     except InvalidDicomError:
         meant = file.name.lower().endswith(DICOM)
         return Fault("no DICOM header: copy it anew", stops=True) if meant else Fault("neither DICOM nor NIfTI")
-    # What pydicom raises over damaged headers, here or where a value is converted.
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:
+    except DAMAGED_HEADER as error:
         return Fault(f"damaged header ({type(error).__name__}): copy it anew", stops=True)
     if not (header.uid and _UID.match(header.series)):
         return Fault("no SOPInstanceUID or SeriesInstanceUID")
@@ -102,34 +91,19 @@ def series_of(headers: Iterable[Header]) -> dict[str, list[Header]]:
 
 def ordered(headers: Sequence[Header]) -> list[Header] | Fault:
     """The slices of one series in the reader's order, or why it cannot be used."""
-    fault = _no_volume(headers) or _mixed(headers) or _told_apart(headers)
-    if fault:
+    if fault := _no_volume(headers) or _mixed(headers):
         return fault
+    if reason := told_apart(headers):
+        return Fault(reason)
     if twice := repeated(headers):
         return duplicate(twice[0])
-    places = np.array([header.position for header in headers]) @ _normal(headers[0])
-    order = np.argsort(places, kind="stable")
-    slices = [headers[place] for place in order]
-    steps = np.diff(places[order])
-    if (close := np.flatnonzero(steps < _APART)).size:
-        names = " and ".join(header.file.name for header in slices[close[0] : close[0] + 2])
-        return Fault(f"several images at one position ({names}: echoes, time points?): export each as its own series")
-    # ITK takes the first slice's type for all: beside one of whole numbers, fractions are cut and negatives wrap.
-    whole = all(number.is_integer() for number in slices[0].rescale)
-    fault = first(
-        [
-            (not _is_sagittal(slices), Fault(f"not sagittal ({_direction(headers[0])})")),
-            (
-                len(steps) > 1 and steps.max() > _GAP * steps.min(),
-                Fault("slices are missing between others: copy anew"),
-            ),
-            (
-                whole and len({header.rescale for header in slices}) > 1,
-                Fault("slices of one series differ in RescaleSlope or RescaleIntercept: convert it with dcm2niix"),
-            ),
-        ]
-    )
-    return fault or slices
+    slices = in_order(headers)
+    if reason := at_one_place(slices):
+        return Fault(reason)
+    if not _is_sagittal(slices):
+        return Fault(f"not sagittal ({_direction(headers[0])})")
+    reason = uneven(slices) or rescaled_apart(slices)
+    return Fault(reason) if reason else slices
 
 
 def runs_against_instances(slices: Sequence[Header]) -> bool:
@@ -153,28 +127,19 @@ def duplicate(same: Sequence[Header]) -> Fault:
 
 
 def _header(file: Path, data: Any) -> Header:
-    numbers = {name: tuple(map(float, data.get(name) or ())) for name in _TAGS if name.endswith(("Patient", "Spacing"))}
     number = data.get("InstanceNumber")
     description = str(data.get("SeriesDescription") or "")
     image_type = data.get("ImageType") or ()
     return Header(
-        file=file,
-        uid=str(data.get("SOPInstanceUID") or ""),
-        series=str(data.get("SeriesInstanceUID") or ""),
-        patient=str(data.get("PatientID") or "").strip(),
+        **vars(slice_header(file, data)),
         description=description.strip(),
         number=str(data.get("SeriesNumber") or ""),
         localiser="LOCALIZER" in image_type or bool(_LOCALISER.search(description)),
         instance=None if number is None else int(number),
-        frames=int(data.get("NumberOfFrames") or 1),
         size=(int(data.get("Rows") or 0), int(data.get("Columns") or 0)),
         photometric=str(data.get("PhotometricInterpretation") or ""),
         syntax=UID(data.file_meta.TransferSyntaxUID),
-        spacing=numbers["PixelSpacing"] or (1.0, 1.0),
-        orientation=numbers["ImageOrientationPatient"],
-        position=numbers["ImagePositionPatient"],
-        rescale=(float(data.get("RescaleSlope") or 1), float(data.get("RescaleIntercept") or 0)),
-        same=tuple(str(data.get(name, "")) for name in _SAME),
+        spacing=tuple(map(float, data.get("PixelSpacing") or (1, 1))),
     )
 
 
@@ -203,7 +168,7 @@ def _decoder(syntax: UID) -> bool:
 def _no_volume(headers: Sequence[Header]) -> Fault | None:
     """What makes these files something else than a grey volume with a place in the patient."""
     colours = {header.photometric for header in headers} - {"MONOCHROME1", "MONOCHROME2"}
-    patients = sorted({header.patient for header in headers})
+    patients = patients_of(headers)
     return first(
         [
             (any(header.localiser for header in headers), Fault("localiser")),
@@ -213,7 +178,7 @@ def _no_volume(headers: Sequence[Header]) -> Fault | None:
                 Fault("several frames in one file (enhanced DICOM): convert it to NIfTI with dcm2niix"),
             ),
             (
-                any(len(header.orientation) != 6 or len(header.position) != 3 for header in headers),
+                not all(header.placed for header in headers),
                 Fault("no ImagePositionPatient or ImageOrientationPatient"),
             ),
             (
@@ -232,18 +197,6 @@ def _mixed(headers: Sequence[Header]) -> Fault | None:
     return Fault(f"mixed orientations inside one series ({', '.join(views)}): export each as its own", stops=True)
 
 
-def _told_apart(headers: Sequence[Header]) -> Fault | None:
-    """What makes the reader take the files of one series for several."""
-    for name, values in zip(_SAME, zip(*(header.same for header in headers), strict=True), strict=True):
-        if len({*values}) > 1:
-            return Fault(f"files of one series differ in {name} ({', '.join(sorted({*values})[:3])})")
-    return None
-
-
-def _normal(header: Header) -> NDArray[np.float64]:
-    return np.cross(header.orientation[:3], header.orientation[3:])
-
-
 def _is_sagittal(slices: Sequence[Header]) -> bool:
     """Whether the reader, which cuts along the axis nearest left-right, gets these very slices."""
     start, end = slices[0], slices[-1]
@@ -252,11 +205,11 @@ def _is_sagittal(slices: Sequence[Header]) -> bool:
     lps = np.eye(4)
     lps[:3, 0] = np.multiply(start.orientation[:3], column_step)
     lps[:3, 1] = np.multiply(start.orientation[3:], row_step)
-    lps[:3, 2] = step if len(slices) > 1 else _normal(start)
+    lps[:3, 2] = step if len(slices) > 1 else start.normal
     rows, columns = start.size
     grid = Grid(str(start.file), (columns, rows, max(len(slices), 2)), np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps)
     return int(grid.axes[2, 0]) == 0
 
 
 def _direction(header: Header) -> str:
-    return _DIRECTIONS[int(np.argmax(np.abs(_normal(header))))]
+    return _DIRECTIONS[int(np.argmax(np.abs(header.normal)))]

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from data_prep.tables import closest
-from semimed_monai.data.find import DICOM, NIFTI, PICTURES
+from semimed_monai.data.find import NIFTI, PICTURES
+from semimed_monai.vocabulary import DICOM
 
 _Thing = TypeVar("_Thing")
 

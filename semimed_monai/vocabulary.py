@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +15,15 @@ UNLABELLED = -1
 
 RESULT_MARK = "result of semimed-monai"
 """Stands in every mask and map that inference writes, so that none is ever taken for an image."""
+
+DICOM = (".dcm", ".dicom", ".ima")
+"""The names of DICOM files end so; many have no ending."""
+
+DAMAGED_HEADER = (
+    *(OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError),
+    struct.error,
+)
+"""What pydicom raises over a damaged DICOM header, where it is read or where a value is converted."""
 
 
 @dataclass

@@ -14,15 +14,14 @@ from typing import Any
 import nibabel as nib
 import pydicom
 from nibabel.filebasedimages import ImageFileError
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from pydicom.errors import InvalidDicomError
 
-from semimed_monai.vocabulary import RESULT_MARK
+from semimed_monai.vocabulary import DAMAGED_HEADER, DICOM, RESULT_MARK
 
 NIFTI = (".nii", ".nii.gz")
 PICTURES = (".png", ".jpg", ".jpeg")
-DICOM = (".dcm", ".dicom", ".ima")
-_DAMAGED = (OSError, EOFError, ImageFileError, UnidentifiedImageError, InvalidDicomError)
+_DAMAGED = (*DAMAGED_HEADER, ImageFileError, InvalidDicomError)
 
 
 def find_images(path: str | Path) -> list[str]:

@@ -12,8 +12,9 @@ import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
 
-from semimed_monai.data.find import DICOM, NIFTI, PICTURES, is_result
+from semimed_monai.data.find import NIFTI, PICTURES, is_result
 from semimed_monai.transforms import write_mask
+from semimed_monai.vocabulary import DICOM
 
 logger = logging.getLogger("semimed")
 

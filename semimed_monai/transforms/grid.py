@@ -7,6 +7,7 @@ wants the pixels, and its inverse needs the very tensor that it turned.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +17,13 @@ import itk
 import nibabel as nib
 import numpy as np
 from monai.data.utils import orientation_ras_lps
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 from PIL import Image
 
-from semimed_monai.transforms.series import series_files
+from semimed_monai.transforms.series import has_place, series_files
 
 # nibabel has no type hints.
 turning: Any = nib.orientations
@@ -165,15 +169,33 @@ class Grid:
 
 
 def read_grid(path: str) -> Grid:
-    """The geometry of a NIfTI file, picture, DICOM file or DICOM series folder, from its header alone."""
+    """The geometry of a NIfTI file, picture, DICOM file or DICOM series folder, from its header alone.
+
+    Raises:
+        ValueError: it is not what its name says, or holds no single grey volume or plane.
+    """
+    readers = {"picture": _picture_grid, "nifti": _nifti_grid, "dicom": _dicom_grid}
     kind = kind_of(path)
-    if kind == "picture":
-        with Image.open(path) as picture:
-            return Grid(path, (picture.height, picture.width), None)
-    if kind == "nifti":
-        header: Any = nib.load(path)
-        return Grid(path, tuple(int(n) for n in header.shape), np.asarray(header.affine, dtype=np.float64))
-    return _dicom_grid(path)
+    try:
+        return readers[kind](path)
+    # What Pillow and nibabel raise over a file of another kind, or a part of one.
+    except (OSError, EOFError, zlib.error, ImageFileError, HeaderDataError, WrapStructError) as error:
+        kinds = {"picture": "PNG or JPEG", "nifti": "NIfTI", "dicom": "DICOM"}
+        raise ValueError(f"{path}: is no {kinds[kind]}: empty, damaged or misnamed ({error}); copy it anew") from error
+
+
+def _picture_grid(path: str) -> Grid:
+    with Image.open(path) as picture:
+        return Grid(path, (picture.height, picture.width), None)
+
+
+def _nifti_grid(path: str) -> Grid:
+    header: Any = nib.load(path)
+    kind = header.get_data_dtype()
+    if kind.kind not in "iufb":
+        found, remedy = ("complex", "its magnitude") if kind.kind == "c" else ("colours", "one grey volume")
+        raise ValueError(f"{path}: its values are {found} ({kind}), and grey ones are wanted: save {remedy}")
+    return Grid(path, tuple(int(n) for n in header.shape), np.asarray(header.affine, dtype=np.float64))
 
 
 def _dicom_grid(path: str) -> Grid:
@@ -185,10 +207,18 @@ def _dicom_grid(path: str) -> Grid:
     try:
         reader.UpdateOutputInformation()
     except RuntimeError as error:
-        raise ValueError(f"{path}: not a file that can be read as NIfTI, PNG, JPEG or DICOM") from error
+        raise ValueError(
+            f"{path}: not a file that can be read as NIfTI, PNG, JPEG or DICOM; copy it anew if it is cut short or "
+            "damaged, or convert it to one of these"
+        ) from error
     image = reader.GetOutput()
     affine = np.eye(4)
     affine[:3, :3] = np.asarray(itk.array_from_matrix(image.GetDirection())) @ np.diag(list(image.GetSpacing()))
     affine[:3, 3] = list(image.GetOrigin())
     size = tuple(int(n) for n in image.GetLargestPossibleRegion().GetSize())
+    if Path(path).is_file() and size[2] > 1 and not has_place(path):
+        raise ValueError(
+            f"{path}: {size[2]} frames without ImagePositionPatient, so nobody knows how they lie: export them as a "
+            "series of slices, or give one frame as a picture"
+        )
     return Grid(path, size, np.asarray(orientation_ras_lps(affine)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -82,12 +83,14 @@ def read_image(path: str, *, n4: bool = False, colour: bool = False) -> tuple[Pl
         colour: read a picture as RGB; otherwise everything is grey.
 
     Raises:
-        ValueError: the file has NaN or infinite values, several channels, colours where grey is wanted, or is no
-            readable image.
+        ValueError: the file has NaN or infinite values, one value everywhere, several channels, colours where grey is
+            wanted, or is no readable image.
     """
 
     def make() -> tuple[Planes, Grid]:
         array, grid = _load(path, _rgb if colour else _grey_image)
+        if array.min() == array.max():
+            raise ValueError(f"{path}: every pixel has the value {array.flat[0]:g}: export or copy the image anew")
         planes = np.stack([grid.to_planes(channel) for channel in array.astype(np.float32)], axis=1)
         if n4:
             planes[:, 0] = correct_bias(np.ascontiguousarray(planes[:, 0]))
@@ -133,7 +136,7 @@ def _load(path: str, converter: Callable[[Image.Image], Image.Image]) -> tuple[N
     reader = readers[kind]()
     try:
         array = np.asarray(reader.get_data(reader.read(path))[0])
-    except (OSError, EOFError, RuntimeError) as error:
+    except (OSError, EOFError, RuntimeError, zlib.error) as error:
         raise ValueError(f"{path}: the file is damaged or cut short ({error}); copy it anew") from error
     array = np.moveaxis(array, -1, 0) if kind == "picture" and array.ndim == 3 else array[None]
     if array[0].size != np.prod(grid.stored):

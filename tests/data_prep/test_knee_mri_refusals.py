@@ -70,13 +70,13 @@ def test_what_is_no_sagittal_grey_volume_is_left_out_by_name(tree, capsys):
     assert by_folder["colour"] == "not grey (RGB)"
     assert by_folder["echoes"].startswith("several images at one position (0001.dcm and 0002.dcm: echoes")
     assert "dcm2niix" in by_folder["enhanced"]
-    assert by_folder["sizes"] == "files of one series differ in Rows (4, 8)"
+    assert by_folder["sizes"] == "files of one series differ in Rows (4 in 0001.dcm, 8 in 0002.dcm)"
     assert by_folder["rescaled"].startswith("slices of one series differ in RescaleSlope")
     assert by_folder["nowhere"] == "no ImagePositionPatient or ImageOrientationPatient"
     assert by_folder["report"].startswith("no image")
     assert by_folder["notes.txt"] == "neither DICOM nor NIfTI"
     assert by_folder["nan.nii.gz"].startswith("damaged header (")
-    assert by_folder["gap"] == "slices are missing between others: copy anew"
+    assert "mm between 0001.dcm and 0003.dcm, elsewhere" in by_folder["gap"]
     assert f"localiser: 8 ({', '.join(found['localiser'])})\n" in capsys.readouterr().out
     assert len(items_of(file)) == 6 * 3 + SLICES
     Datalist(file)
