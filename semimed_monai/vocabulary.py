@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from pydicom.errors import BytesLengthException
 from torch import Tensor
 
 UNLABELLED = -1
@@ -21,7 +22,7 @@ DICOM = (".dcm", ".dicom", ".ima")
 
 DAMAGED_HEADER = (
     *(OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError),
-    struct.error,
+    *(struct.error, BytesLengthException),
 )
 """What pydicom raises over a damaged DICOM header, where it is read or where a value is converted."""
 

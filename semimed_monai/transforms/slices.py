@@ -33,7 +33,13 @@ Item = Mapping[str, Any]
 MaskKind = Literal["binary", "labels"]
 
 
-def knee_mr(size: int, n4: bool = False, percentiles: Sequence[float] = (1, 99), mask: MaskKind = "binary") -> Compose:
+def knee_mr(
+    size: int,
+    n4: bool = False,
+    percentiles: Sequence[float] = (1, 99),
+    mask: MaskKind = "binary",
+    refuse_blank: bool = False,
+) -> Compose:
     """A datalist item of a knee MR slice -> image 1 x size x size in [0, 1], mask, label.
 
     Load, orient (rows superior to inferior, columns anterior to posterior), N4 on the whole stack if wanted, take the
@@ -51,10 +57,11 @@ def knee_mr(size: int, n4: bool = False, percentiles: Sequence[float] = (1, 99),
         percentiles: of the slice, mapped to 0 and 1.
         mask: "binary" (above 0), or "labels" to keep the whole numbers. Also what a file path under `label`
             (MONAI Label's form) means: a label map (class and mask in one) or, with "labels", the mask.
+        refuse_blank: raise where all slices of an image have one value, as inference wants it.
     """
     return Compose(
         [
-            LoadSlice(n4=n4, mask=mask),
+            LoadSlice(n4=n4, mask=mask, refuse_blank=refuse_blank),
             ScalePercentilesd("image", percentiles=percentiles),
             ToSquared(("image", "mask"), size=size),
         ]
@@ -129,23 +136,29 @@ class LoadSlice(Transform):
 
     Args:
         n4, colour: see `read_image`.
-        mask: see `knee_mr`.
+        mask, refuse_blank: see `knee_mr`.
 
     Raises:
-        ValueError: a volume without a slice, a slice beyond the volume, a label map that does not hold exactly one
+        ValueError: a blank image that is not wanted, a volume without a slice, a slice beyond the volume, a label map that does not hold exactly one
             value in the slice.
     """
 
-    def __init__(self, n4: bool = False, colour: bool = False, mask: MaskKind = "binary") -> None:
+    def __init__(
+        self, n4: bool = False, colour: bool = False, mask: MaskKind = "binary", refuse_blank: bool = False
+    ) -> None:
         if mask not in ("binary", "labels"):
             raise ValueError(f'mask="{mask}": choose "binary" or "labels"')
         self.n4, self.colour, self.mask = flag("n4", n4), colour, mask
+        self.refuse_blank = flag("refuse_blank", refuse_blank)
 
     def __call__(self, item: Item) -> dict[str, Any]:
         path = os.fspath(item["image"])
         planes, grid = read_image(path, n4=self.n4, colour=self.colour)
         wanted = item.get("slice")
         index = _slice_index(wanted, grid)
+        # One blank slice among others is a volume's edge; where this one is not blank, the others need no look.
+        if self.refuse_blank and not np.ptp(planes[index]) and not np.ptp(planes):
+            raise ValueError(f"{path}: every pixel has the value {planes.flat[0]:g}; export or copy the image anew")
         label, mask, label_map = item.get("label", -1), item.get("mask"), item.get("label_map")
         if isinstance(label, (str, os.PathLike)):
             label, mask, label_map = (-1, label, None) if self.mask == "labels" else (-1, None, label)

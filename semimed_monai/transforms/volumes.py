@@ -83,14 +83,12 @@ def read_image(path: str, *, n4: bool = False, colour: bool = False) -> tuple[Pl
         colour: read a picture as RGB; otherwise everything is grey.
 
     Raises:
-        ValueError: the file has NaN or infinite values, one value everywhere, several channels, colours where grey is
-            wanted, or is no readable image.
+        ValueError: the file has NaN or infinite values, several channels, colours where grey is wanted, or is no
+            readable image.
     """
 
     def make() -> tuple[Planes, Grid]:
         array, grid = _load(path, _rgb if colour else _grey_image)
-        if array.min() == array.max():
-            raise ValueError(f"{path}: every pixel has the value {array.flat[0]:g}: export or copy the image anew")
         planes = np.stack([grid.to_planes(channel) for channel in array.astype(np.float32)], axis=1)
         if n4:
             planes[:, 0] = correct_bias(np.ascontiguousarray(planes[:, 0]))

@@ -76,3 +76,41 @@ def test_a_colour_picture_for_a_grey_network(tmp_path: Path, mode: str) -> None:
     converted().save(tmp_path / "skin.png")
     with refused(r"skin\.png: a colour picture, and the network takes grey ones; save it as grey"):
         knee_mr(8)({"image": str(tmp_path / "skin.png")})
+
+
+@pytest.mark.parametrize("kind", ["complex64", "RGB"])
+def test_values_that_are_not_grey(tmp_path: Path, kind: str) -> None:
+    rgb = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+    path = write_nifti(tmp_path / "odd.nii", np.zeros((4, 4, 4), rgb if kind == "RGB" else np.dtype(kind)))
+    remedy = "colours .*save one grey volume" if kind == "RGB" else r"complex \(complex64\).*save its magnitude"
+    with pytest.raises(ValueError, match=rf"odd\.nii: its values are {remedy}"):
+        read_grid(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("v.nii.gz", b"", "NIfTI"),
+        ("v.nii", b"", "NIfTI"),
+        ("v.nii.gz", b"text", "NIfTI"),
+        ("v.nii", b"text " * 100, "NIfTI"),
+        ("v.nii.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\0cut", "NIfTI"),
+        ("p.png", b"text", "PNG or JPEG"),
+        ("p.jpg", b"", "PNG or JPEG"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, name: str, content: bytes, kind: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{name}: is no {kind}: empty, damaged or misnamed .*; copy it anew"):
+        read_grid(str(tmp_path / name))
+
+
+def test_a_blank_image_where_none_is_wanted(tmp_path: Path) -> None:
+    blank = np.zeros((4, 4, 4), np.float32)
+    path = write_nifti(tmp_path / "blank.nii", blank)
+    with refused(r"blank\.nii: every pixel has the value 0; export"):
+        knee_mr(8, refuse_blank=True)({"image": path, "slice": 1})
+    assert not knee_mr(8)({"image": path, "slice": 1})["image"].any()
+    blank[2, 1, 1] = 5
+    path = write_nifti(tmp_path / "edge.nii", blank)
+    assert not knee_mr(8, refuse_blank=True)({"image": path, "slice": 1})["image"].any()
