@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,9 +22,10 @@ class GradeTable:
     """One line per slice: file, slice, grade and each class's probability, as the deployed network gives them.
 
     Classes are in order of severity: an image's worst grade is the last class that a slice of it was given, and of the
-    slices with that grade the worst has the highest expected grade, Σ index · probability. `finish` writes a CSV (a row
-    per slice; `worst` is 1 in the worst row of each image) and beside it the same as JSON, by image, with the images
-    that could not be graded.
+    slices with that grade the worst has the highest expected grade, Σ index · probability. The images that are `done`
+    stand in a CSV (a row per slice; `worst` is 1 in the worst row of each image) and beside it the same as JSON, by
+    image, with the images that could not be graded. Both are written as images get done, whole each time: whatever
+    ends a run, a reader finds what was done until then.
 
     >>> import torch
     >>> table = GradeTable("grades.csv", ["normal", "torn"])
@@ -48,6 +51,9 @@ class GradeTable:
         self._of: dict[str, dict[int, dict[str, Any]]] = {}
         self.problems: dict[str, str] = {}
         self.places: dict[str, dict[str, Any]] = {}
+        self._done: dict[str, str] = {}
+        self._saved = 0
+        self._due = 0.0
 
     def attach(self, engine: Engine) -> None:
         """To a MONAI evaluator that decollates, as it does by default."""
@@ -87,9 +93,32 @@ class GradeTable:
         """An image's worst row."""
         return max(self.slices(image).values(), key=self.severity)
 
+    def done(self, image: str, problem: str = "") -> None:
+        """Take an image into the files: it is graded, and its results are written; `problem` says why not all are."""
+        self._done[image] = problem
+        if time.monotonic() >= self._due:
+            self._save()
+
+    def finish_after(self, run: Callable[[], object]) -> None:
+        """Run, write the files and say where they are; also where the run is interrupted or fails."""
+        try:
+            run()
+        except BaseException:
+            with suppress(OSError):  # that there is no room may be why it failed
+                self._save()
+            logger.warning("stopped early; images done, and in %s (and .json): %d", self.path, self._saved)
+            raise
+        self.finish()
+
     def finish(self) -> None:
         """Write the files and say where they are."""
-        images = {image: self.worst(image) for image in self._of}
+        self._save()
+        slices = sum(len(self.slices(image)) for image in self._done)
+        logger.info("grades of %d slices of %d images: %s (and .json)", slices, self._saved, self.path)
+
+    def _save(self) -> None:
+        started = time.monotonic()
+        images = {image: self.worst(image) for image in self._done}
         columns = ["image", "slice", "grade", *(f"probability/{name}" for name in self.classes), "worst"]
         table = [{**row, "worst": int(row is images[image])} for image in images for row in self._of[image].values()]
         write_table(self.path, table, columns)
@@ -101,7 +130,9 @@ class GradeTable:
         }
         with whole(self.path.with_suffix(".json")) as file:
             file.write_text(json.dumps(content, indent=2) + "\n")
-        logger.info("grades of %d slices: %s (and .json)", len(table), self.path)
+        self._saved = len(images)
+        # The files grow with every image: a tenth of the time at most goes into writing them anew.
+        self._due = time.monotonic() + 9 * (time.monotonic() - started)
 
     def _summary(self, image: str, worst: Mapping[str, Any]) -> dict[str, Any]:
         slices = [
@@ -113,4 +144,5 @@ class GradeTable:
             for row in self.slices(image).values()
         ]
         where = {"slice": worst["slice"], **self.places.get(image, {})}
-        return {"image": image, "worst_grade": worst["grade"], "where": where, "slices": slices}
+        incomplete = {"incomplete": self._done[image]} if self._done[image] else {}
+        return {"image": image, **incomplete, "worst_grade": worst["grade"], "where": where, "slices": slices}

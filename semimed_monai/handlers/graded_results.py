@@ -68,11 +68,20 @@ class GradedResults:
         self._author: Author | None = None
 
     def __call__(self, maps: Tensor, source: str, out: Path, *, slices: Sequence[int], aspect: Aspect = "pad") -> Path:
-        """Write all of one image.
+        """Write all of one image, and enter it in the table as done.
 
         Raises:
-            ValueError: an image's results are not complete; what was written before stays.
+            ValueError: an image's results are not complete; what was written before stays, and the table says so.
         """
+        try:
+            self._write(maps, source, out, slices, aspect)
+        except ValueError as error:
+            self.table.done(source, str(error))
+            raise
+        self.table.done(source)
+        return out
+
+    def _write(self, maps: Tensor, source: str, out: Path, slices: Sequence[int], aspect: Aspect) -> None:
         planes, grid = read_image(source, n4=self.n4)
         write_map(maps, grid, out, slices, aspect)
         rows = self.table.slices(source)
@@ -86,7 +95,6 @@ class GradedResults:
         self._save_pictures(pictures, out.with_name(stem), grid)
         if kind_of(source) == "dicom":
             self._write_dicom(maps, pictures, grid, out.with_name(stem), slices, aspect)
-        return out
 
     def caption(self, row: dict[str, Any], grid: Grid | None = None) -> str:
         """What stands on a slice's overlay."""

@@ -27,9 +27,10 @@ class ResultWriter:
     """Puts an image's slices together, from however many batches, and writes its file when the last one came.
 
     The file lies beside the image: `knee.nii.gz` and the DICOM folder `knee/` get `knee<ending>.nii.gz`, `knee.png`
-    gets `knee<ending>.png`. It is written whole or not at all, and carries a mark by which `find_images` leaves it out.
-    As items of an image follow one another, no more than an image or two are in memory. Images that could not be read
-    (`TolerantDataset`) are listed by `finish`, which is called after the run.
+    gets `knee<ending>.png`. Of images that would have the same file each file keeps its whole name: beside the folder
+    `knee/` the volume `knee.nii.gz` gets `knee.nii.gz<ending>.nii.gz`. It is written whole or not at all, and carries a
+    mark by which `find_images` leaves it out. As items of an image follow one another, no more than an image or two are
+    in memory. Images that could not be read (`TolerantDataset`) are listed by `finish`, which is called after the run.
 
     >>> items = [{"image": "/data/knee.nii.gz", "slice": 0}, {"image": "/data/knee.nii.gz", "slice": 1}]
     >>> ResultWriter(items, ending="_mask").places
@@ -67,7 +68,12 @@ class ResultWriter:
         self._parts: dict[str, dict[int, Tensor]] = {}
         self.problems: dict[str, str] = {}
         self.incomplete: dict[str, str] = {}
-        self.places = {image: _place(Path(image), ending, output_dir, root) for image in self._to_come}
+        places = {image: _place(Path(image), ending, output_dir, root) for image in self._to_come}
+        wanted = Counter(places.values())
+        self.places = {
+            image: place if wanted[place] == 1 else _place(Path(image), ending, output_dir, root, whole_name=True)
+            for image, place in places.items()
+        }
         self._refuse_losses()
 
     def _refuse_losses(self) -> None:
@@ -119,7 +125,8 @@ class ResultWriter:
         logger.info("%d of %d images done.", written, len(self.places))
         parts = []
         if self.problems:
-            parts.append(self._list("could not be read (all others are done)", self.problems))
+            others = len(self.problems) < len(self.places) and not self.incomplete
+            parts.append(self._list(f"could not be read{' (all others are done)' * others}", self.problems))
         if self.incomplete:
             parts.append(self._list("could be read, but not all of their results be written", self.incomplete))
         if parts:
@@ -130,11 +137,11 @@ class ResultWriter:
         return "\n  ".join([f"{len(lines)} of {len(self.places)} images {what}:", *lines])
 
 
-def _place(image: Path, ending: str, output_dir: str | Path, root: str | Path) -> Path:
+def _place(image: Path, ending: str, output_dir: str | Path, root: str | Path, whole_name: bool = False) -> Path:
     name, is_file = image.name.lower(), not image.is_dir()
     # A DICOM file may be called by its UID, of which nothing may be lost.
     known = [kind for kind in (*NIFTI[::-1], *PICTURES, *DICOM) if is_file and name.endswith(kind)]
-    stem = image.name[: -len(known[0])] if known else image.name
+    stem = image.name[: -len(known[0])] if known and not whole_name else image.name
     file = stem + ending + (".png" if is_file and name.endswith(PICTURES) else ".nii.gz")
     if not output_dir:
         return image.with_name(file)

@@ -192,15 +192,25 @@ def _refuse_duplicates(folder: str, headers: Sequence[SliceHeader]) -> None:
 
 def _no_stack(headers: Sequence[SliceHeader]) -> str | None:
     """Why files of one series are no volume."""
-    unplaced = [header.file.name for header in headers if not header.placed]
-    if unplaced and (reason := told_apart(headers)):
-        return f"{reason}; they are no slices of one stack: give each a folder of its own"
-    if unplaced:
-        return (
-            f"no ImagePositionPatient or ImageOrientationPatient in {unplaced[0]}, so nobody knows how its "
-            f"{len(headers)} files lie; export the series with them, or give each file a folder of its own if they are "
-            "single pictures"
-        )
+    if reason := _unplaced(headers) or _not_one_patients_slices(headers) or _orientations(headers):
+        return reason
+    if reason := told_apart(headers):
+        return f"{reason}; move those of each kind into a folder of their own"
+    slices = in_order(headers)
+    return at_one_place(slices) or uneven(slices) or rescaled_apart(slices)
+
+
+def _unplaced(headers: Sequence[SliceHeader]) -> str | None:
+    files = [header.file.name for header in headers if not header.placed]
+    if not files:
+        return None
+    return (
+        f"no ImagePositionPatient or ImageOrientationPatient in {files[0]}, so nobody knows how the {len(headers)} "
+        "files lie; export the series with them, or give each file a folder of its own if they are single pictures"
+    )
+
+
+def _not_one_patients_slices(headers: Sequence[SliceHeader]) -> str | None:
     if several := [header.file.name for header in headers if header.frames > 1]:
         return f"several frames in {several[0]}, which is one of several files; convert it to NIfTI with dcm2niix"
     if len(patients := patients_of(headers)) > 1:
@@ -208,12 +218,7 @@ def _no_stack(headers: Sequence[SliceHeader]) -> str | None:
             f"slices of several patients in one series (PatientID {', '.join(patients)}); give those of each a folder "
             "of their own, once it is known whose they are"
         )
-    if reason := _orientations(headers):
-        return reason
-    if reason := told_apart(headers):
-        return f"{reason}; move those of each kind into a folder of their own"
-    slices = in_order(headers)
-    return at_one_place(slices) or uneven(slices) or rescaled_apart(slices)
+    return None
 
 
 def _orientations(headers: Sequence[SliceHeader]) -> str | None:

@@ -139,8 +139,8 @@ class LoadSlice(Transform):
         mask, refuse_blank: see `knee_mr`.
 
     Raises:
-        ValueError: a blank image that is not wanted, a volume without a slice, a slice beyond the volume, a label map that does not hold exactly one
-            value in the slice.
+        ValueError: a blank image that is not wanted, a volume without a slice, a slice beyond the volume, a label map
+            that does not hold exactly one value in the slice.
     """
 
     def __init__(

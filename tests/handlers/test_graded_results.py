@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import torch
+from ignite.engine import Events
 from monai.engines.evaluator import SupervisedEvaluator
 from numpy.typing import NDArray
 from PIL import Image
@@ -38,20 +42,23 @@ class ImageAsAttention(nn.Module):
         return torch.cat([images, 1 - torn, torn], dim=1)
 
 
-def run(folder: Path, out: Path, size: int = 32, batch_size: int = 4) -> ResultWriter:
+def run(
+    folder: Path, out: Path, size: int = 32, batch_size: int = 4, after: Callable[[int], None] = lambda images: None
+) -> ResultWriter:
     """The part of a recipe that follows the network."""
     (folder / ".weights").write_bytes(b"weights")
     rows = TolerantDataset(slice_items_of(find_images(folder)), knee_mr(size), size=size)
     table = GradeTable(out / "predictions.csv", NAMES, facts={"weights": "stand-in"})
     results = GradedResults(table, "stand-in", folder / ".weights")
     writer = ResultWriter(rows.data, ending="_attention", output_dir=out, root=folder, write=results)
-    SupervisedEvaluator(
+    evaluator = SupervisedEvaluator(
         device=torch.device("cpu"),
         val_data_loader=DataLoader(rows, batch_size=batch_size),
         network=ImageAsAttention(),
         val_handlers=[table, writer],
-    ).run()
-    table.finish()
+    )
+    evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: after(engine.state.iteration))
+    table.finish_after(evaluator.run)
     return writer
 
 
@@ -129,6 +136,26 @@ def test_the_worst_slice_and_its_overlay(tmp_path: Path) -> None:
     assert outlined.max(axis=0).tolist() == pytest.approx([200, 200], abs=4)
 
 
+def test_overlay_and_capture_of_a_slice_show_that_slice(tmp_path: Path) -> None:
+    volume = np.zeros((16, 16, 5), np.int16)
+    places = [(2, 12), (5, 4), (8, 8), (11, 13), (13, 2)]  # column, row of the one bright square in each slice
+    for z, (column, row) in enumerate(places):
+        volume[column - 1 : column + 2, row - 1 : row + 2, z] = 100
+    affine = np.array([[0.0, 0, 3, 0], [-0.5, 0, 0, 0], [0, -0.5, 0, 0], [0, 0, 0, 1]])  # sagittal planes
+    series = write_series(tmp_path / "in" / "knee", volume, affine)
+    run(tmp_path / "in", tmp_path / "out").finish()
+
+    sources = {file.SOPInstanceUID: file.pixel_array for file in map(pydicom.dcmread, Path(series).iterdir())}
+    for z, (column, row) in enumerate(places):
+        overlay = np.asarray(Image.open(tmp_path / f"out/knee_attention_overlays/{z:03d}.png"))
+        assert (overlay[:, :, 0] > 250).nonzero()[0].size
+        assert np.all(overlay[16 * row + 8, 16 * column + 8] == 255), z  # sixteen times as large
+        capture = pydicom.dcmread(tmp_path / f"out/knee_attention_captures/{z:03d}.dcm")
+        np.testing.assert_array_equal(capture.pixel_array, overlay)
+        (shown,) = capture.SourceImageSequence
+        assert sources[shown.ReferencedSOPInstanceUID][row, column] == 100, z
+
+
 def test_an_older_result_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     write_nifti(tmp_path / "in" / "knee.nii", np.eye(8, dtype=np.float32)[None].repeat(3, 0), np.diag([1.0, -1, -1, 1]))
@@ -144,6 +171,8 @@ def test_an_older_result_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     assert "1 of 1 images could be read, but not all of their results be written:" in str(raised.value)
     assert "holds notes.txt, which is no result of this library: move it" in str(raised.value)
     assert (folder / "notes.txt").read_text() == "mine"
+    (found,) = report(tmp_path / "out")["images"]
+    assert "holds notes.txt, which is no result" in found["incomplete"]
     assert not list((tmp_path / "out").glob(".*"))
 
 
@@ -178,3 +207,59 @@ def test_results_beside_the_images_are_no_images(tmp_path: Path) -> None:
     assert find_images(tmp_path) == before
     with pytest.raises(ValueError, match="a result that inference wrote"):
         find_images(tmp_path / "knee_attention_captures" / "000.dcm")
+
+
+def graded_rows(out: Path) -> dict[str, int]:
+    """Slices by image, as both files have them."""
+    with (out / "predictions.csv").open() as file:
+        images = [Path(row["image"]).name for row in csv.DictReader(file)]
+    assert [Path(image["image"]).name for image in report(out)["images"]] == list(dict.fromkeys(images))
+    return {name: images.count(name) for name in images}
+
+
+def three_volumes(folder: Path) -> None:
+    for name in ("a", "b", "c"):
+        (folder / name).mkdir(parents=True)
+        volume = np.random.default_rng(0).random((3, 8, 8)).astype(np.float32)
+        write_nifti(folder / name / f"{name}.nii", volume, np.diag([1.0, -1, -1, 1]))
+
+
+def test_an_interrupted_run_leaves_the_grades_of_what_was_done(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    three_volumes(tmp_path / "in")
+
+    def interrupt(batch: int) -> None:
+        if batch == 2:  # a is done, and b but for a slice
+            assert graded_rows(tmp_path / "out") == {"a.nii": 3}  # at once: nobody is told before a kill
+            raise KeyboardInterrupt
+
+    with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "in", tmp_path / "out", batch_size=2, after=interrupt)
+    assert graded_rows(tmp_path / "out") == {"a.nii": 3}
+    assert f"images done, and in {tmp_path}/out/predictions.csv (and .json): 1" in caplog.text
+
+
+def test_a_run_that_fails_leaves_the_grades_of_what_was_done(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    three_volumes(tmp_path / "in")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "c").write_text("in the way of a folder")
+    with pytest.raises(OSError, match=r"c/c_attention\.nii\.gz cannot be written"):
+        run(tmp_path / "in", tmp_path / "out", batch_size=2)
+    assert graded_rows(tmp_path / "out") == {"a.nii": 3, "b.nii": 3}
+    assert "(and .json): 2" in caplog.text
+
+
+def test_a_series_and_its_nifti_side_by_side_are_both_done(tmp_path: Path) -> None:
+    volume = np.random.default_rng(0).integers(0, 99, (8, 8, 3)).astype(np.int16)
+    affine = np.array([[0.0, 0, 3, 0], [-0.5, 0, 0, 0], [0, -0.5, 0, 0], [0, 0, 0, 1]])
+    write_series(tmp_path / "in" / "knee", volume, affine)
+    write_nifti(tmp_path / "in" / "knee.nii.gz", volume, affine)
+    for _ in range(2):
+        run(tmp_path / "in", tmp_path / "in").finish()
+        assert graded_rows(tmp_path / "in") == {"knee": 3, "knee.nii.gz": 3}
+    written = sorted(file.name for file in (tmp_path / "in").iterdir() if "_attention" in file.name)
+    assert written == [
+        *("knee.nii.gz_attention.nii.gz", "knee.nii.gz_attention_overlays"),
+        *("knee_attention.nii.gz", "knee_attention_captures", "knee_attention_overlays"),
+    ]

@@ -123,14 +123,36 @@ def test_results_go_where_they_are_wanted(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_no_file_of_a_person_is_overwritten(tmp_path: Path) -> None:
     image = volume(tmp_path / "v.nii", 1, 0)
-    with pytest.raises(ValueError, match="would both have"):
-        ResultWriter([{"image": image}, {"image": str(tmp_path / "v.nii.gz")}], ending="_m")
     volume(tmp_path / "v_m.nii.gz", 1, 1)
     with pytest.raises(ValueError, match=r"v_m\.nii\.gz is there and no result"):
         ResultWriter([{"image": image}], ending="_m")
     writer = ResultWriter([{"image": image}], ending="_n")
     writer.add(image, 0, torch.ones(1, 16, 16))
     ResultWriter([{"image": image}], ending="_n")  # its own earlier result may be replaced
+
+
+def test_images_that_would_have_one_file_keep_their_whole_names(tmp_path: Path) -> None:
+    (tmp_path / "v").mkdir()
+    for name in ("v.nii.gz", "v.nii", "w.nii"):
+        volume(tmp_path / name, 1, 0)
+    for name in ("p.png", "p.jpg"):
+        Image.new("L", (4, 4)).save(tmp_path / name)
+    images = ("v", "v.nii.gz", "v.nii", "w.nii", "p.png", "p.jpg")
+    places = ResultWriter([{"image": str(tmp_path / name)} for name in images], ending="_m").places
+    assert [place.name for place in places.values()] == [
+        *("v_m.nii.gz", "v.nii.gz_m.nii.gz", "v.nii_m.nii.gz", "w_m.nii.gz", "p.png_m.png", "p.jpg_m.png")
+    ]
+    elsewhere = tmp_path / "other" / "v.nii"
+    with pytest.raises(ValueError, match="would both have"):
+        ResultWriter([{"image": str(tmp_path / "v.nii")}, {"image": str(elsewhere)}], ending="_m", output_dir=tmp_path)
+
+
+def test_others_are_spoken_of_where_there_are_some(tmp_path: Path) -> None:
+    Path(volume(tmp_path / "cut.nii.gz", 2, seed=1)).write_bytes(b"")
+    writer = ResultWriter(slice_items_of(find_images(tmp_path)), ending="_bright")
+    run(tmp_path, writer, batch_size=3)
+    with pytest.raises(UnreadableImagesError, match=r"^1 of 1 images could not be read:\n  .*: is no NIfTI"):
+        writer.finish()
 
 
 def test_chosen_classes() -> None:

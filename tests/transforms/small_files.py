@@ -56,7 +56,7 @@ def dicom_plane(pixels: NDArray[Any], photometric: str = "MONOCHROME2") -> Datas
 
 def write_series(folder: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> str:
     """x, y, z voxels and their RAS affine as a DICOM series: a file per z, named in no order."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     for z in range(array.shape[2]):
