@@ -78,7 +78,7 @@ def prepare(
         slice_column: for the slice.
         grade_column: for the grade.
         slice_base: the number of the first slice in the table, 0 or 1.
-        classes: the grades' names, in order; the table has names or indices.
+        classes: the grades' names, in order; the table has names, or indices where no name is a number.
         fractions: of training, validation and test; subjects are not split, grades are spread alike.
         seed: decides which subject goes where.
         exclude: patterns of paths below the tree that are not looked at.

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import csv
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 from semimed_monai.files import digest_of
 
 _SEPARATORS = ",;\t"
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_NO_FRACTION = re.compile(r"\.0+$")
 
 
 class Row(NamedTuple):
@@ -87,25 +91,39 @@ def read_table(file: Path) -> Table:
 
 
 def class_index(text: str, classes: Sequence[str]) -> int | None:
-    """The class in a cell, given by its name or its index; None in an empty cell.
+    """The class in a cell, given by its name, or by its index where no name is a number; None in an empty cell.
 
     >>> [class_index(text, ["normal", "torn"]) for text in ("torn", "0", "1.0", "")]
     [1, 0, 1, None]
+    >>> [class_index(text, ["1", "2"]) for text in ("1", "2.0")]
+    [0, 1]
 
     Raises:
-        ValueError: it is none of the classes.
+        ValueError: it is none of the classes, or more than one of them.
     """
     if not text:
         return None
-    if text in classes:
-        return classes.index(text)
-    number = text.removesuffix(".0")  # how programs write whole numbers beside empty cells
-    if number.isdecimal() and int(number) < len(classes):
-        return int(number)
-    indexed = ", ".join(f"{index} = {name}" for index, name in enumerate(classes))
+    meant, names = _meant(text), [_meant(name) for name in classes]
+    if names.count(meant) > 1:
+        same = " and ".join(repr(name) for name in classes if _meant(name) == meant)
+        raise ValueError(f"{text!r} may be each of the classes {same}: rename all but one of them (--classes)")
+    if meant in names:
+        return names.index(meant)
+    # With names that are numbers, an index would be taken for a name, or a name for an index.
+    numbered = any(isinstance(name, Fraction) for name in names)
+    if not numbered and isinstance(meant, Fraction) and meant in range(len(classes)):
+        return int(meant)
     near = closest(text, classes)
     hint = f"did you mean {near!r}? " if near else ""
+    if numbered:
+        raise ValueError(f"{text!r} is none of the classes {', '.join(classes)}: {hint}correct it, or set --classes")
+    indexed = ", ".join(f"{index} = {name}" for index, name in enumerate(classes))
     raise ValueError(f"{text!r} is none of the classes: {hint}write {indexed}, or set --classes")
+
+
+def _meant(text: str) -> Fraction | str:
+    """What cells and classes are compared by: a number's value, as programs write 1 as "1.0" beside empty cells."""
+    return Fraction(text) if _NUMBER.fullmatch(text) else text
 
 
 def whole_number(text: str, least: int = 0) -> int | None:
@@ -124,14 +142,18 @@ def whole_number(text: str, least: int = 0) -> int | None:
 
 
 def classes_in(cells: Iterable[str]) -> list[str]:
-    """The classes that a column shows where nobody has named them: whole numbers by size, else texts by alphabet.
+    """The classes that a column shows where nobody has named them: numbers by size, else texts by alphabet.
 
-    >>> classes_in(["2", "10", "", "2"])
+    >>> classes_in(["2.0", "10", "", "2"])
     ['2', '10']
     """
-    found = {cell for cell in cells if cell}
-    numbers = {cell.removesuffix(".0") for cell in found}
-    return sorted(numbers, key=int) if all(number.isdecimal() for number in numbers) else sorted(found)
+    spellings: dict[Fraction | str, str] = {}
+    for cell in sorted({cell for cell in cells if cell}, key=lambda cell: (len(cell), cell)):
+        spellings.setdefault(_meant(cell), _NO_FRACTION.sub("", cell) if _NUMBER.fullmatch(cell) else cell)
+    numbers = [meant for meant in spellings if isinstance(meant, Fraction)]
+    if len(numbers) == len(spellings):
+        return [spellings[number] for number in sorted(numbers)]
+    return sorted(spellings.values())
 
 
 def closest(name: str, names: Iterable[str]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +36,44 @@ def test_nobody_is_learned_from_and_tested(pairs):
 def test_every_label_that_a_column_shows_is_one_of_its_classes(cells):
     classes = classes_in(cells)
     assert len({*classes}) == len(classes)
-    assert all(classes[class_index(cell, classes) or 0] in (cell, cell.removesuffix(".0")) for cell in cells)
+    assert all(same(classes[class_index(cell, classes) or 0], cell) for cell in cells)
+    assert {class_index(cell, classes) for cell in cells} == {*range(len(classes))}
+
+
+def same(name: str, cell: str) -> bool:
+    return name == cell or (name.isdecimal() and cell.isdecimal() and int(name) == int(cell))
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        (["1", "2", "3", "1.0"], ["1", "2", "3"]),
+        (["1.0", "2.0", "3.0", ""], ["1", "2", "3"]),
+        (["10", "-1.0", "0.5", "0.50"], ["-1", "0.5", "10"]),
+        (["01", "02"], ["01", "02"]),
+        (["b", "1.0", "1"], ["1", "b"]),
+    ],
+)
+def test_classes_that_are_numbers_are_found_however_they_are_written(cells, classes):
+    assert classes_in(cells) == classes
+    for cell in filter(None, cells):
+        found = classes[class_index(cell, classes)]
+        assert found == cell or float(found) == float(cell)
+
+
+@pytest.mark.parametrize(
+    ("cell", "classes", "said"),
+    [
+        ("0", ["1", "2", "3"], "'0' is none of the classes 1, 2, 3: correct it, or set --classes"),
+        ("4.0", ["1", "2", "3"], "'4.0' is none of the classes 1, 2, 3"),
+        ("0", ["normal", "2"], "'0' is none of the classes normal, 2"),
+        ("2", ["normal", "torn"], "'2' is none of the classes: write 0 = normal, 1 = torn, or set --classes"),
+        ("1", ["1", "1.0"], "'1' may be each of the classes '1' and '1.0': rename all but one"),
+    ],
+)
+def test_a_cell_that_is_no_class_is_never_an_index_where_a_class_is_a_number(cell, classes, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        class_index(cell, classes)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
