@@ -70,15 +70,20 @@ def read_header(file: Path) -> Header | Fault:
         data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_TAGS))
         header = _header(file, data)
     except InvalidDicomError:
-        meant = file.name.lower().endswith(DICOM)
-        return Fault("no DICOM header: copy it anew", stops=True) if meant else Fault("neither DICOM nor NIfTI")
+        if file.name.lower().endswith(DICOM):
+            return Fault("no DICOM header: copy it anew", stops=True, series="")
+        return Fault("neither DICOM nor NIfTI")
     except DAMAGED_HEADER as error:
-        return Fault(f"damaged header ({type(error).__name__}): copy it anew", stops=True)
+        return Fault(f"damaged header ({type(error).__name__}): copy it anew", stops=True, series="")
     if not (header.uid and _UID.match(header.series)):
-        return Fault("no SOPInstanceUID or SeriesInstanceUID")
+        return Fault("no SOPInstanceUID or SeriesInstanceUID", series="")
     if 0 in header.size:
-        return Fault("no image (a report, a presentation state or the like)")
-    return _undecodable(header.syntax) or header
+        # Of a file that is cut short the UID may be so, too.
+        image = UID(data.file_meta.get("MediaStorageSOPClassUID", "")).name.endswith("Image Storage")
+        reason = "no image (a report, a presentation state or the like; or cut short)"
+        return Fault(reason, series="" if image else header.series)
+    fault = _undecodable(header.syntax)
+    return header if fault is None else fault._replace(series=header.series)
 
 
 def series_of(headers: Iterable[Header]) -> dict[str, list[Header]]:

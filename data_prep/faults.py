@@ -12,10 +12,12 @@ class Fault(NamedTuple):
     Args:
         reason: in words that are the same for all to which it happens, where that can be.
         stops: it was meant to be used, and its owner has to decide something; others are left out and reported.
+        series: the DICOM series of a file that cannot be used: "" if it does not say, None if it is no DICOM file.
     """
 
     reason: str
     stops: bool = False
+    series: str | None = None
 
 
 def first(faults: Iterable[tuple[bool, Fault]]) -> Fault | None:

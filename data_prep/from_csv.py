@@ -8,8 +8,9 @@ Each line of the table is an image (PNG, JPEG, NIfTI, a DICOM file or the folder
     chest/0001.png,fracture,p1
 
 An image is a path below FOLDER, or the last parts of one, with or without the file's ending. A label is the name of a
-class, or its index where no class is called by a number; images without one are learned from unlabelled. Several findings at once are --label-columns with
-0 or 1. Without a column that says which section an image is in, groups are divided, classes alike in all sections.
+class, or its index where no class is called by a number; images without one are learned from unlabelled. Several
+findings at once are --label-columns with 0 or 1. Without a column that says which section an image is in, groups are
+divided, classes alike in all sections.
 """
 
 from __future__ import annotations

@@ -156,6 +156,7 @@ def _places(
         ]
         fitting = next((list(each.values()) for each in candidates if each), [])
         own = [volume for volume in fitting if owners[volume.name] == subject] or fitting
+        meant = [volume for tier in tiers for volume in tier[name]] + ([] if subject in in_tree else people[subject])
         of = f"line {line.number}: volume {name!r} of subject {subject!r}"
         reasons = sorted(
             {refusal.fault.reason for refusal in refused[name] if _may_be(refusal.files, subject, in_tree)}
@@ -166,17 +167,31 @@ def _places(
             dropped.append(f"{subject}: {name}")
         elif not own and reasons:
             problems.append(f"{of} has no slice that can be used ({'; '.join(reasons)}): remove its lines, or mend it")
+        elif not own and (contrary := _contrary(subject, meant, owners)):
+            problems.append(
+                f"{of}: it lies in the folder {subject!r}, but its PatientID is {contrary.patient!r}, another subject "
+                f"of the table ({contrary.name}): correct the table, or the file's header"
+            )
         elif in_tree and subject not in in_tree:
             problems.append(
                 f"line {line.number}: subject {subject!r} is no folder of the tree and no PatientID, as others of the "
                 f"table are: correct it{people.hint(subject)}"
             )
-        elif own:
-            several = ", ".join(volume.name for volume in own[:5])
-            problems.append(f"{of} may be any of {several}: write its path below the tree")
         else:
-            problems.append(f"{of} is not in the tree: correct it{tiers[0].hint(name)}")
+            problems.append(f"{of} {_not_one(own, name, tiers[0])}")
     return places, dropped
+
+
+def _not_one(volumes: Sequence[Volume], name: str, names: Names[Volume]) -> str:
+    if not volumes:
+        return f"is not in the tree: correct it{names.hint(name)}"
+    return f"may be any of {', '.join(volume.name for volume in volumes[:5])}: write its path below the tree"
+
+
+def _contrary(subject: str, volumes: Sequence[Volume], owners: dict[str, str | None]) -> Volume | None:
+    """One that lies in the subject's folder, but by its PatientID is another subject's."""
+    inside = (volume for volume in volumes if subject in volume.folders and owners[volume.name] != subject)
+    return next((volume for volume in inside if volume.patient == owners[volume.name]), None)
 
 
 def _may_be(files: Sequence[str], subject: str, in_tree: set[str]) -> bool:

@@ -127,7 +127,9 @@ def _found(source: Path, without: Sequence[Path], exclude: Sequence[str], *, ski
     found = find_volumes(source, without=without, exclude=exclude)
     stops = [_said(refusal) for refusal in found.refused if refusal.fault.stops]
     if stops and not skip_bad:
-        raise DatalistError(source, [*stops, "mend these files, or leave them out with --exclude or --skip-bad"])
+        raise DatalistError(
+            source, [*stops, "mend these files, or leave their volumes out with --exclude or --skip-bad"]
+        )
     if not found.volumes:
         reasons = "; ".join(sorted({refusal.fault.reason for refusal in found.refused})) or "it is empty"
         raise ValueError(f"{source} has no knee volume that can be used: {reasons}")

@@ -7,6 +7,7 @@ series, so one that shares its folder, or is spread over several, is to be sorte
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -127,20 +128,55 @@ def find_volumes(source: Path, *, without: Sequence[Path] = (), exclude: Sequenc
             found.volumes.append(Volume(name, file, result))
     others = [file for file in files if file not in set(niftis)]
     headers = []
+    lost: list[tuple[Path, Fault]] = []
     for file, header in zip(others, each(read_header, others, "reading DICOM headers"), strict=True):
         if isinstance(header, Fault):
             found.refused.append(Refusal(header, (_below(file, source),), (_below(file.parent, source),)))
+            lost.append((file, header))
         else:
             headers.append(header)
-    _add_series(found, series_of(headers), source, contents)
+    _add_series(found, series_of(headers), _Lost(lost), source, contents)
     found.volumes.sort(key=lambda volume: volume.name)
     return found
 
 
-def _add_series(found: Found, series: dict[str, list[Header]], source: Path, contents: dict[Path, set[Path]]) -> None:
+class _Lost:
+    """Files that cannot be used, of which one may be a slice: without it all others of its series get new numbers."""
+
+    def __init__(self, files: Sequence[tuple[Path, Fault]]) -> None:
+        self._of_series = {fault.series: (file, fault) for file, fault in files if fault.series}
+        self._unknown: defaultdict[Path, list[tuple[Path, Fault]]] = defaultdict(list)
+        for file, fault in files:
+            if not fault.series:
+                self._unknown[file.parent].append((file, fault))
+
+    def slice_of(self, headers: Sequence[Header]) -> Fault | None:
+        """What to say of a series that may have lost a slice; nothing of one that is whole."""
+        kinds = {_ending(header.file) for header in headers}
+        beside = [entry for folder in {header.file.parent for header in headers} for entry in self._unknown[folder]]
+        candidates = [entry for entry in beside if entry[1].series == "" or _ending(entry[0]) in kinds]
+        if headers[0].series in self._of_series:
+            candidates.append(self._of_series[headers[0].series])
+        if not candidates:
+            return None
+        file, fault = min(candidates)
+        advice = "without it the others would be numbered anew. Copy it anew, or move it away if it is none"
+        return Fault(f"{file.name} may be a slice of it, and cannot be used ({fault.reason}): {advice}", stops=True)
+
+
+def _ending(file: Path) -> str:
+    """The file's ending; "" where what follows the last dot is part of a number, as in a UID."""
+    return file.suffix.lower() if file.suffix[1:2].isalpha() else ""
+
+
+def _add_series(
+    found: Found, series: dict[str, list[Header]], lost: _Lost, source: Path, contents: dict[Path, set[Path]]
+) -> None:
     slices: dict[str, list[Header]] = {}
     for uid, headers in series.items():
         result = ordered(headers)
+        if not isinstance(result, Fault):
+            result = lost.slice_of(headers) or result
         if isinstance(result, Fault):
             found.refused.append(_refusal(result, headers, source))
         else:

@@ -22,10 +22,11 @@ from knee_trees import (
     refusal,
     write_table,
 )
-from pydicom.uid import JPEGLosslessSV1
+from pydicom.uid import HTJ2K, BasicTextSRStorage, JPEGLosslessSV1, generate_uid
 from written import items_of, left_out
 
 from data_prep.dicom_series import read_header
+from data_prep.knee_volumes import find_volumes
 from semimed_monai.data import Datalist
 from semimed_monai.data.phantoms.files import write_dicom_series
 
@@ -209,6 +210,60 @@ def test_broken_volumes_stop_unless_they_are_to_be_left_out(tree, spoil, said):
         made(tree, exclude=["s9/*"])
 
 
+def emptied_without_an_ending(file: Path) -> None:
+    for slice_ in sorted(file.parent.iterdir()):
+        slice_.rename(slice_.with_suffix(""))
+    file.with_suffix("").write_bytes(b"")
+
+
+def compressed_beyond_reading(file: Path) -> None:
+    data = pydicom.dcmread(file)
+    data.file_meta.TransferSyntaxUID = HTJ2K
+    data.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8"])
+    data.save_as(file)
+
+
+@pytest.mark.parametrize("spoil", [emptied_without_an_ending, compressed_beyond_reading])
+@pytest.mark.parametrize("place", [1, SLICES])
+def test_a_series_that_lost_its_first_or_last_slice_is_never_numbered_anew(tree, spoil, place):
+    spoil(tree / "s2" / "pd" / f"{place:04d}.dcm")
+    message = refusal(tree)
+    assert f"and 2 more: {place:04d}" in message
+    assert "may be a slice of it, and cannot be used (" in message
+    file = made(tree, skip_bad=True)
+    assert left_out(file)["graded volumes that were refused"] == ["s2: s2/pd"]
+    assert not any("s2" in name for name in items_of(file))
+
+
+def test_wherever_the_first_file_is_cut_no_other_slice_gets_its_number(tree):
+    series = tree / "s2" / "pd"
+    whole = (series / "0001.dcm").read_bytes()
+    pixels = whole.index(b"\xe0\x7f\x10\x00")
+    for length in range(0, pixels, 7):
+        (series / "0001.dcm").write_bytes(whole[:length])
+        found = find_volumes(series)
+        assert all(volume.slices == SLICES for volume in found.volumes), length
+        assert found.volumes or any("0001.dcm" in file for refusal in found.refused for file in refusal.files)
+
+
+def test_notes_and_reports_beside_a_series_are_no_lost_slices(tree):
+    (tree / "s2" / "pd" / "notes.txt").write_text("seen")
+    report = pydicom.dcmread(tree / "s3" / "pd" / "0001.dcm")
+    report.Rows = 0
+    report.SOPInstanceUID, report.SeriesInstanceUID = generate_uid(), generate_uid()
+    report.file_meta.MediaStorageSOPClassUID = BasicTextSRStorage
+    report.file_meta.MediaStorageSOPInstanceUID = report.SOPInstanceUID
+    report.save_as(tree / "s2" / "pd" / "report.dcm")
+    assert sum(item["group"] == "s2" for item in items_of(made(tree)).values()) == 3
+
+
+def test_a_patient_id_that_contradicts_the_folder_is_said(tree):
+    edit_all(tree / "s2" / "pd", PatientID="s3")
+    message = refusal(tree)
+    assert "volume 's2/pd' of subject 's2': it lies in the folder 's2', but its PatientID is 's3'" in message
+    assert "did you mean" not in message
+
+
 def test_a_name_that_fits_several_volumes_is_asked_about(tree):
     write_dicom_series(tree / "s0" / "second" / "pd", counted(), SAGITTAL, "s0", "again")
     add_row(tree, "s0,pd,3,full")
@@ -218,4 +273,4 @@ def test_a_name_that_fits_several_volumes_is_asked_about(tree):
 def test_a_uid_that_would_leave_the_folder_is_no_uid(tmp_path):
     (file,) = write_dicom_series(tmp_path, counted(1), SAGITTAL, "a")
     edit(file, SeriesInstanceUID="../../x")
-    assert read_header(file) == ("no SOPInstanceUID or SeriesInstanceUID", False)
+    assert read_header(file) == ("no SOPInstanceUID or SeriesInstanceUID", False, "")
