@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -42,6 +42,18 @@ def _config_files(frame: FrameType | None) -> Iterator[str]:
         elif isinstance(given, (list, tuple)) and given:
             yield str(given[0])
         frame = frame.f_back
+
+
+def method_of(parts: Sequence[str], names: Mapping[str, Sequence[str]]) -> str:
+    """What a recipe of these terms and this teacher is called: the name that stands for just them, else all of them.
+
+    >>> names = {"MT": ["classification", "class_consistency", "ema teacher"]}
+    >>> method_of(["classification", "class_consistency", "ema teacher"], names)
+    'MT'
+    >>> method_of(["classification"], names)
+    'classification'
+    """
+    return next((name for name, known in names.items() if sorted(known) == sorted(parts)), " + ".join(parts))
 
 
 def chosen_profile(profiles: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:

@@ -39,7 +39,8 @@ def run_cell(cell: Cell) -> str | None:
     """
     if is_done(cell):
         return None
-    arguments = cell.arguments
+    # What the run calls itself; no setting of it, so no part of what is compared when it is started again.
+    arguments = [*cell.arguments, f"--method={cell.method!r}"]
     if (cell.folder / "cell.json").is_file() and (cell.folder / "run_state.pt").is_file():
         arguments = [*arguments, "--resume=True"]
     with whole(cell.folder / "cell.json") as note:

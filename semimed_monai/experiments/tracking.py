@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from semimed_monai.experiments.plan import Cell, Experiment
+from semimed_monai.reports.tracked_run import log_settings
 
 _FOLDER = "semimed.folder"  # by which a run that was logged before is found again
 
@@ -54,8 +55,7 @@ class Tracking:
             "dataset_digest": str(metrics["dataset_digest"]),
         }
         run = self._client.create_run(self._place, tags=tags).info.run_id
-        for key, value in cell.settings.items():
-            self._client.log_param(run, key.replace("#", "/"), value)
+        log_settings(self._client, run, cell.settings)
         for network, scores in metrics["scores"].items():
             for score, found in scores.items():
                 if found["value"] is not None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import ignite.distributed as idist
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from semimed_monai.files import whole
 
@@ -35,20 +35,40 @@ def save_configuration(path: str | Path) -> None:
         RuntimeError: no bundle is running.
     """
     parser = _running().parser
-    recipe = {key: value for key, value in parser.get().items() if key != "_meta_"}
     meta = parser.get("_meta_") or {}
-    values = {key: parser.ref_resolver.resolved_content.get(key, value) for key, value in recipe.items()}
-    values = {key: str(value) if isinstance(value, (torch.device, Path)) else value for key, value in values.items()}
     content = {
         "bundle": {key: meta[key] for key in ("name", "version") if key in meta},
-        "settings": {key: value for key, value in values.items() if _is_plain(value)},
-        "recipe": recipe,
+        "settings": running_settings(),
+        "recipe": _recipe(parser),
         "versions": versions(),
     }
     if idist.get_rank() == 0:
-        text = re.sub(r'://[^/@\s"]+@', "://", json.dumps(content, indent=2, default=str, ensure_ascii=False))
         with whole(path) as file:
-            file.write_text(text + "\n")
+            file.write_text(_without_passwords(content) + "\n")
+
+
+def running_settings() -> dict[str, Any]:
+    """What a person can set of the bundle that is running: plain values, and what expressions have come to so far.
+
+    Raises:
+        RuntimeError: no bundle is running.
+    """
+    parser = _running().parser
+    values = {key: parser.ref_resolver.resolved_content.get(key, value) for key, value in _recipe(parser).items()}
+    values = {key: str(value) if isinstance(value, (torch.device, Path)) else value for key, value in values.items()}
+    settings: dict[str, Any] = json.loads(
+        _without_passwords({key: value for key, value in values.items() if _is_plain(value)})
+    )
+    return settings
+
+
+def _recipe(parser: ConfigParser) -> dict[str, Any]:
+    return {key: value for key, value in parser.get().items() if key != "_meta_"}
+
+
+def _without_passwords(content: Any) -> str:
+    """As JSON, without who opens an address."""
+    return re.sub(r'://[^/@\s"]+@', "://", json.dumps(content, indent=2, default=str, ensure_ascii=False))
 
 
 def versions() -> dict[str, str]:

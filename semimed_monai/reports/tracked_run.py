@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
 import torch
 from ignite.engine import Engine, Events
+from mlflow.entities import Param
 from mlflow.models import infer_signature
 from mlflow.tracking import MlflowClient
+from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH
 from monai.handlers import MLFlowHandler
 from torch import nn
 
 from semimed_monai.networks import load_weights, read_card
+from semimed_monai.reports.configuration import running_settings
+from semimed_monai.reports.page import write_pictures
+
+_NO_KEY = re.compile(r"[^\w./ -]+")  # what MLflow takes in no name
 
 
 class TrackedRun:
-    """With `--tracking mlflow`: tags by which the run is found, and at its end the scores, files and the model.
+    """With `--tracking mlflow`: tags and settings by which the run is found, at its end scores, files and the model.
 
-    MONAI's handler logs the settings, every term and the validation; it closes the run with the training, so what
-    comes after is added here. Without `--tracking mlflow`, and on all processes but the first, nothing is done.
+    MONAI's handler logs every term and the validation; it closes the run with the training, so what comes after is
+    added here. Without `--tracking mlflow`, and on all processes but the first, nothing is done.
 
     >>> tracked = TrackedRun(Engine(lambda *_: None), handlers=[], tags={"seed": 0})
     >>> tracked.start(), tracked.finish("eval", files=[], ckpt_dir="models", network=nn.Identity)
@@ -32,7 +40,7 @@ class TrackedRun:
     Args:
         trainer: which MONAI's handler is attached to.
         handlers: the trainer's, MONAI's among them if the run is tracked.
-        tags: what the run is of: bundle, labelled share, seed, the datalist's digest …
+        tags: what the run is of: bundle, method, labelled share, seed, the datalist's digest …
     """
 
     def __init__(self, trainer: Engine, handlers: Iterable[Any], tags: Mapping[str, Any]) -> None:
@@ -43,20 +51,21 @@ class TrackedRun:
         self._address = "" if self._handler is None else self._handler.client.tracking_uri
 
     def start(self) -> None:
-        """Before the training: the tags are there from its first step on, also of a run that is killed."""
+        """Before the training: tags and settings are there from its first step on, also of a run that is killed."""
         if self._handler is not None:
-            self._trainer.add_event_handler(Events.STARTED, self._tag)
+            self._trainer.add_event_handler(Events.STARTED, self._introduce)
 
-    def _tag(self) -> None:
+    def _introduce(self) -> None:
         handler: Any = self._handler
         self._run = handler.cur_run.info.run_id
         for name, value in self._tags.items():
             handler.client.set_tag(self._run, name, str(value))
+        log_settings(handler.client, self._run, running_settings())
 
     def finish(
         self, output_dir: str | Path, files: Iterable[str], ckpt_dir: str | Path, network: Callable[..., nn.Module]
     ) -> None:
-        """After the evaluation: every score, the files, and the deployed network with its signature.
+        """After the evaluation: every score, the files, the page's pictures, the deployed network with its signature.
 
         Args:
             output_dir: where metrics.json is.
@@ -74,9 +83,21 @@ class TrackedRun:
         for file in ("metrics.json", *files):
             if (folder / file).is_file():
                 client.log_artifact(self._run, str(folder / file))
+        with TemporaryDirectory() as pictures:
+            for picture in write_pictures(folder, pictures):
+                client.log_artifact(self._run, str(picture), "figures")
         mlflow.set_tracking_uri(self._address)
         with mlflow.start_run(run_id=self._run):
             _log_model(Path(ckpt_dir), network)
+
+
+def log_settings(client: MlflowClient, run: str, settings: Mapping[str, Any]) -> None:
+    """A run's parameters, in as many parts, and as short, as MLflow takes them; one that is there stays as it is."""
+    known = client.get_run(run).data.params
+    params = {_NO_KEY.sub("/", key)[:MAX_ENTITY_KEY_LENGTH]: str(value) for key, value in settings.items()}
+    new = [Param(key, value[:MAX_PARAM_VAL_LENGTH]) for key, value in params.items() if key not in known]
+    for start in range(0, len(new), MAX_PARAMS_TAGS_PER_BATCH):
+        client.log_batch(run, params=new[start : start + MAX_PARAMS_TAGS_PER_BATCH])
 
 
 def _log_model(folder: Path, make: Callable[..., nn.Module]) -> None:

@@ -107,19 +107,24 @@ def test_mlflow_keeps_the_run_its_page_and_the_model(
     run_bundle: Callable[..., str], knee_set: Path, tmp_path: Path
 ) -> None:
     config = Path(__file__).resolve().parents[2] / "bundles" / NAME / "configs" / "train.json"
-    where = ("--output_dir", str(tmp_path), "--ckpt_dir", str(tmp_path / "models"), "--experiment_name", "knees")
+    where = ("--output_dir", str(tmp_path), "--ckpt_dir", str(tmp_path / "models"))
     short = ("--max_epochs", "2", "--steps_per_epoch", "2", "--seed", "3")
     run_bundle(config, *TINY, *short, *where, "--tracking", "mlflow", cwd=tmp_path)
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlruns.db")
-    experiment = client.get_experiment_by_name("knees")
+    experiment = client.get_experiment_by_name(NAME)
     wanted = (
         f"tags.bundle = '{NAME}' and tags.labelled_share = '1.0' and tags.seed = '3' and tags.terms = 'segmentation'"
+        " and tags.method = 'U-Net'"
     )
     (run,) = client.search_runs([experiment.experiment_id], wanted)
     assert run.info.status == "FINISHED"
     assert run.data.tags["dataset_digest"] == json.loads((tmp_path / "metrics.json").read_text())["dataset_digest"]
     assert run.data.tags["dataset"] == "phantom knees, segmentation"
-    assert run.data.params["max_epochs"] == "2"
+    settings = json.loads((tmp_path / "configuration.json").read_text())["settings"]
+    assert {"learning_rate", "profile", "labelled_share", "image_size", "method"} <= settings.keys()
+    assert {key: run.data.params.get(key) for key in settings} == {key: str(settings[key]) for key in settings}
+    pictures = {file.path for file in client.list_artifacts(run.info.run_id, "figures")}
+    assert {"figures/dice_segmenter.svg", "figures/case_00_best.png"} <= pictures
     scores = {"test/segmenter/dice", "test/segmenter/hd95_px/femoral cartilage"}
     assert {"train_loss", "train_segmentation", "dice"} | scores <= run.data.metrics.keys()
     files = {file.path for file in client.list_artifacts(run.info.run_id)}

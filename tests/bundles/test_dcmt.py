@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from tiny import TINY_DCMT
 
 from semimed_monai.data import Datalist
+from semimed_monai.experiments import Experiment
 from semimed_monai.networks import AttentionClassifier, DeployedAttentionClassifier
 
 CONFIGS = Path(__file__).parents[2] / "bundles/dcmt/configs"
@@ -407,11 +409,21 @@ def test_an_ablation_is_a_key_each(left_out: Sequence[str], dataset: Path) -> No
     assert criterion.uses_teacher == (not {"class_consistency", "attention_consistency"} <= set(left_out))
 
 
+@pytest.mark.parametrize("table", ["table2", "table3", "ablation"])
+def test_a_method_calls_itself_what_the_papers_tables_call_it(table: str, tmp_path: Path) -> None:
+    experiment = Experiment.read(TRAIN.parents[1] / "experiments" / f"{table}.json")
+    for cell in experiment.cells(tmp_path, seeds=1):
+        parser = ConfigParser()
+        parser.read_config(str(TRAIN))
+        parser.update({**cell.settings, "network_def#classes": 3})  # no data set is needed for a name
+        assert parser.get_parsed_content("method") == cell.method
+
+
 def test_mlflow_in_sqlite_has_every_term_and_score(run_bundle: Run, tmp_path: Path) -> None:
     import mlflow
 
-    run_bundle(TRAIN, *TINY, *into(tmp_path), "--tracking=mlflow", "--experiment_name=knees", cwd=tmp_path)
-    check_tracking(mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlruns.db"))
+    run_bundle(TRAIN, *TINY, *into(tmp_path), "--tracking=mlflow", cwd=tmp_path)
+    check_tracking(mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlruns.db"), tmp_path, "dcmt")
 
 
 def test_mlflow_on_a_real_server(run_bundle: Run, tmp_path: Path, free_port: int) -> None:
@@ -429,7 +441,7 @@ def test_mlflow_on_a_real_server(run_bundle: Run, tmp_path: Path, free_port: int
         wait_for(f"{address}/health", server)
         where = (f"--tracking_uri={address}", "--tracking=mlflow", "--experiment_name=knees")
         run_bundle(TRAIN, *TINY, *into(tmp_path / "run"), *where, cwd=tmp_path)
-        check_tracking(mlflow.MlflowClient(address))
+        check_tracking(mlflow.MlflowClient(address), tmp_path / "run", "knees")
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=30)
@@ -449,21 +461,27 @@ def wait_for(address: str, server: subprocess.Popen[Any]) -> None:
     pytest.fail(f"no answer from {address}")
 
 
-def check_tracking(client: Any) -> None:
+def check_tracking(client: Any, folder: Path, name: str) -> None:
     import mlflow
 
-    experiment = client.get_experiment_by_name("knees")
-    wanted = "tags.bundle = 'dcmt' and tags.labelled_share = '0.5' and tags.seed = '0' and tags.terms LIKE '%tention%'"
+    experiment = client.get_experiment_by_name(name)
+    method = "tags.bundle = 'dcmt' and tags.method = 'DC-MT'"
+    wanted = f"{method} and tags.labelled_share = '0.5' and tags.seed = '0' and tags.terms LIKE '%tention%'"
     (run,) = client.search_runs([experiment.experiment_id], wanted)
     assert run.info.status == "FINISHED"
     terms = {"train_loss", "train_classification", "train_attention", "train_class_consistency"}
     assert terms | {"train_attention_consistency", "f1", "auc", "tiou"} <= run.data.metrics.keys()
-    assert run.data.params["max_epochs"] == "2"
+    settings = json.loads((folder / "configuration.json").read_text())["settings"]
+    assert {"learning_rate", "profile", "labelled_share", "image_size", "lambda_a", "method"} <= settings.keys()
+    assert {key: run.data.params.get(key) for key in settings} == {key: str(settings[key]) for key in settings}
     assert len(client.get_metric_history(run.info.run_id, "train_classification")) == 2
     assert len(run.data.tags["dataset_digest"]) == 64
     assert {"test/teacher/f1", "test/student/tiou"} <= run.data.metrics.keys()
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"metrics.json", "report.html", "predictions.csv", "configuration.json"} <= files
+    pictures = {file.path for file in client.list_artifacts(run.info.run_id, "figures")}
+    assert {f"figures/{kind}.svg" for kind in ("roc_teacher", "confusion_student", "reliability")} <= pictures
+    assert any(re.fullmatch(r"figures/case_\d\d_best\.png", picture) for picture in pictures)
     (model,) = client.search_logged_models([experiment.experiment_id])
     folder = mlflow.artifacts.download_artifacts(artifact_uri=model.artifact_location, tracking_uri=client.tracking_uri)
     signature = mlflow.models.Model.load(folder).signature

@@ -24,7 +24,7 @@ import json, pathlib, sys
 given = dict(word[2:].split("=", 1) for word in sys.argv if word.startswith("--") and "=" in word)
 folder = pathlib.Path(given["output_dir"])
 with (folder / "starts").open("a") as starts:
-    starts.write(f"resume={given.get('resume')}\\n")
+    starts.write(f"resume={given.get('resume')}, method={given['method']}\\n")
 if given["seed"] == "2":
     sys.exit("error: the disk is full")
 scores = {"teacher": {name: {"value": 0.5} for name in ("f1", "tiou", "tiou_disc", "tiou_ones")}}
@@ -53,7 +53,7 @@ def test_a_cell_runs_once(write_experiment: WriteExperiment, tmp_path: Path) -> 
     cell = write_experiment().cells(tmp_path / "runs", seeds=1)[0]
     assert run_cell(cell) is None
     assert run_cell(cell) is None
-    assert starts(cell) == ["resume=None"]
+    assert starts(cell) == ["resume=None, method='MT'"]
 
 
 @pytest.mark.usefixtures("recipe")
@@ -63,7 +63,7 @@ def test_a_stopped_cell_resumes(write_experiment: WriteExperiment, tmp_path: Pat
     cell.metrics.unlink()
     (cell.folder / "run_state.pt").touch()
     assert run_cell(cell) is None
-    assert starts(cell) == ["resume=None", "resume=True"]
+    assert starts(cell) == ["resume=None, method='MT'", "resume=True, method='MT'"]
 
 
 @pytest.mark.usefixtures("recipe")

@@ -18,10 +18,12 @@ import pytest
 from left_run import CLASSES, leave_configuration, leave_curves, leave_run, leave_segmenter_run
 from PIL import Image
 
-from semimed_monai.reports.page import write_page
+from semimed_monai.reports.page import write_page, write_pictures
 from semimed_monai.reports.page.__main__ import main
 from semimed_monai.reports.page.calibration import calibration
 from semimed_monai.reports.page.run import read_curves
+
+NETWORKS = ("teacher", "student")
 
 
 class Page(HTMLParser):
@@ -370,6 +372,23 @@ def test_cases_of_another_segmentation_are_refused(tmp_path: Path) -> None:
     shutil.copy(leave_segmenter_run(tmp_path / "other", count=20) / "cases.npz", folder)
     with pytest.raises(ValueError, match="is of another evaluation than predictions"):
         write_page(folder)
+
+
+def test_charts_and_cases_are_files_too(whole_run: Path, segmenter_run: Path, tmp_path: Path) -> None:
+    for run, charts in (
+        (whole_run, {f"{kind}_{of}" for kind in ("roc", "precision_recall", "confusion") for of in NETWORKS}),
+        (segmenter_run, {"dice_segmenter"}),
+    ):
+        folder = tmp_path / run.name / run.parent.name
+        folder.mkdir(parents=True)
+        files = write_pictures(run, folder)
+        assert sorted(files) == sorted(folder.iterdir())
+        assert {file.stem for file in files if file.suffix == ".svg"} - {"reliability"} == charts
+        pictures = [file for file in files if file.suffix == ".png"]
+        assert {file.stem.split("_")[2] for file in pictures} == {"best", "typical", "worst"}
+        for file in pictures:
+            with Image.open(file) as image:
+                image.verify()
 
 
 def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from semimed_monai.reports.page.page import write_page
+from semimed_monai.reports.page.page import write_page, write_pictures
 
-__all__ = ["write_page"]
+__all__ = ["write_page", "write_pictures"]

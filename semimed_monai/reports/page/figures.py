@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,13 @@ class Picture:
 
     source: str
     alt: str
+
+    def save(self, stem: Path) -> Path:
+        """Write it as a file of its own, with the ending of its kind."""
+        head, _, content = self.source.partition(";base64,")
+        file = stem.with_name(f"{stem.name}.{head.rsplit('/', 1)[1].removesuffix('+xml')}")
+        file.write_bytes(base64.b64decode(content))
+        return file
 
 
 def picture(figure: Figure, alt: str, kind: str = "svg+xml") -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from semimed_monai.reports.page import figures
@@ -42,4 +43,16 @@ def _content(run: Run[Grades]) -> dict[str, Any]:
     }
 
 
-GRADING = Kind("grading.html.j2", TITLES, ("f1", "recall", "auc", "accuracy", "tiou"), _content, has_shares=True)
+def _charts(content: Mapping[str, Any]) -> dict[str, figures.Picture]:
+    names = ("roc", "precision_recall", "confusion")
+    each = {
+        f"{name}_{network}": picture
+        for network, pictures in content["networks"].items()
+        for name, picture in zip(names, pictures, strict=True)
+    }
+    return {**each, "reliability": content["reliability"]}
+
+
+GRADING = Kind(
+    "grading.html.j2", TITLES, ("f1", "recall", "auc", "accuracy", "tiou"), _content, _charts, has_shares=True
+)

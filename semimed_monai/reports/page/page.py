@@ -52,6 +52,23 @@ def write_page(run_dir: str | Path, others: Sequence[str | Path] = (), out: str 
     return place
 
 
+def write_pictures(run_dir: str | Path, folder: str | Path) -> list[Path]:
+    """The page's charts and cases as files of their own.
+
+    Args:
+        run_dir: as in `write_page`.
+        folder: where they go.
+    """
+    run = read_run(Path(run_dir))
+    kind = _kind_of(run)
+    with rc_context(figures.STYLE):
+        content = kind.content(run)
+    cases = [case for shown in content["gallery"].values() for case in shown]
+    pictured = {f"case_{number:02d}_{case.kind}": case.picture for number, case in enumerate(cases)}
+    named = {**kind.charts(content), **pictured}
+    return [picture.save(Path(folder) / name) for name, picture in named.items()]
+
+
 def render(run: Run[Any], shares: Shares | None = None) -> str:
     """The page's text."""
     environment = Environment(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,4 +31,8 @@ def _content(run: Run[Overlaps]) -> dict[str, Any]:
     }
 
 
-SEGMENTATION = Kind("segmentation.html.j2", TITLES, ("dice", "hd95_px"), _content)
+def _charts(content: Mapping[str, Any]) -> dict[str, figures.Picture]:
+    return {f"dice_{network}": picture for network, picture in content["distributions"].items()}
+
+
+SEGMENTATION = Kind("segmentation.html.j2", TITLES, ("dice", "hd95_px"), _content, _charts)
