@@ -12,6 +12,9 @@ from pathlib import Path
 from types import TracebackType
 
 _OURS = str(Path(__file__).parent) + os.sep
+HINT = "(SEMIMED_TRACEBACK=1 shows where it arose)"
+"""The line after a message."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -41,7 +44,7 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
     else:
         sys.__excepthook__(kind, error, trace)
         return
-    sys.stderr.write(f"\nerror: {text}\n(SEMIMED_TRACEBACK=1 shows where it arose)\n")
+    sys.stderr.write(f"\nerror: {text}\n{HINT}\n")
 
 
 def _show_of_thread(raised: threading.ExceptHookArgs) -> None:

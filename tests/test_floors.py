@@ -19,7 +19,7 @@ ALLOWED = {
     "engines": GROUND | SHARED | {"engines"},
     "handlers": GROUND | SHARED | {"engines", "handlers"},
     "reports": GROUND | SHARED | {"engines", "handlers", "reports"},
-    "experiments": SHARED | {"reports", "experiments"},
+    "experiments": SHARED | {"messages", "reports", "experiments"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from semimed_monai.experiments.launch import LAUNCHERS, is_done, run_cell
 from semimed_monai.experiments.plan import Cell, Experiment, pasted
+from semimed_monai.experiments.spelling import refuse_unknown_keys, refuse_unknown_scores
 from semimed_monai.experiments.table import Results
 from semimed_monai.experiments.tracking import Tracking
 
@@ -34,14 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         experiment = Experiment.read(given.experiment)
         out = (given.out or Path("runs") / experiment.file.stem).resolve()
         cells = experiment.cells(out, given.seeds, _settings(parser, given.dataset_dir, rest))
+        refuse_unknown_keys(experiment, cells)
         if given.dry_run:
             print("\n".join(map(pasted, cells)))  # noqa: T201 - this is a command
             return
         if given.cell is not None:
-            _run_single(parser, cells, given.cell)
+            _run_single(parser, experiment, cells, given.cell)
             return
         tracking = None if given.tracking == "none" else Tracking(experiment, out, given.tracking_uri)
-        failures = _run(cells, given.launcher, tracking)
+        failures = _run(experiment, cells, given.launcher, tracking)
         if len(failures) == len(cells):
             parser.exit(1, _listed(failures, cells))
         results = Results(experiment, cells)
@@ -69,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("experiment", type=Path, help="a bundle's experiments/*.json")
-    parser.add_argument("--seeds", type=int, default=3, help="how many (default 3)")
+    parser.add_argument("--seeds", type=_at_least_one, default=3, help="how many (default 3)")
     parser.add_argument("--out", type=Path, help="the folder of the runs (default runs/<name of the file>)")
     parser.add_argument("--dataset_dir", help="the data set; without, the bundle's phantoms")
     parser.add_argument("--launcher", choices=LAUNCHERS, default="here")
@@ -78,6 +80,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tracking", choices=("mlflow", "none"), default="mlflow")
     parser.add_argument("--tracking_uri", help="of an MLflow server (default: a sqlite file in the folder of the runs)")
     return parser
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: give 1 or more")
+    return number
 
 
 def _settings(parser: argparse.ArgumentParser, dataset_dir: str | None, rest: Sequence[str]) -> dict[str, Any]:
@@ -94,28 +103,32 @@ def _settings(parser: argparse.ArgumentParser, dataset_dir: str | None, rest: Se
     return settings
 
 
-def _run_single(parser: argparse.ArgumentParser, cells: Sequence[Cell], number: int) -> None:
+def _run_single(parser: argparse.ArgumentParser, experiment: Experiment, cells: Sequence[Cell], number: int) -> None:
     if not 0 <= number < len(cells):
         parser.error(f"--cell {number}: there are cells 0 to {len(cells) - 1}")
     if failure := run_cell(cells[number]):
         parser.exit(1, f"error: {cells[number]}: {failure}\n")
+    refuse_unknown_scores(experiment, cells[number])
 
 
-def _run(cells: Sequence[Cell], launcher: str, tracking: Tracking | None) -> list[str]:
+def _run(experiment: Experiment, cells: Sequence[Cell], launcher: str, tracking: Tracking | None) -> list[str]:
     """Run what is not done, log all that is; returns the failures."""
     done = [cell for cell in cells if is_done(cell)]
     waiting = [cell for cell in cells if cell not in done]
     failures = []
-    if tracking is not None:
-        for cell in done:
+    for cell in done:
+        refuse_unknown_scores(experiment, cell)
+        if tracking is not None:
             tracking.log(cell)
     with tqdm(total=len(cells), initial=len(done), unit="cell", desc="cells", file=sys.stderr) as progress:
         for cell, failure in LAUNCHERS[launcher](waiting):
             if failure:
                 failures.append(f"{cell}: {failure}")
                 progress.write(f"{cell} failed: {failure}", file=sys.stderr)
-            elif tracking is not None:
-                tracking.log(cell)
+            else:
+                refuse_unknown_scores(experiment, cell)
+                if tracking is not None:
+                    tracking.log(cell)
             progress.set_postfix_str(str(cell))
             progress.update()
     return failures

@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from semimed_monai.experiments.plan import Cell
 from semimed_monai.files import whole
+from semimed_monai.messages import HINT
+
+_LENGTH = 1000  # of a reason
 
 Outcome = tuple[Cell, str | None]
 """A cell that has been run, and why it failed, or None."""
@@ -23,9 +26,16 @@ def is_done(cell: Cell) -> bool:
 
     Raises:
         FileExistsError: it holds a run with other settings.
+        ValueError: the note of its settings is damaged.
     """
     note = cell.folder / "cell.json"
-    if note.is_file() and json.loads(note.read_text()) != cell.arguments:
+    try:
+        same = not note.is_file() or json.loads(note.read_text()) == cell.arguments
+    except ValueError as error:
+        raise ValueError(
+            f"{note} is no JSON ({error}): delete the folder {cell.folder}, and the cell runs anew"
+        ) from error
+    if not same:
         raise FileExistsError(
             f"{cell.folder} holds a run with other settings ({note} has them): give another --out, or delete the folder"
         )
@@ -46,13 +56,21 @@ def run_cell(cell: Cell) -> str | None:
     with whole(cell.folder / "cell.json") as note:
         note.write_text(json.dumps(cell.arguments, indent=1) + "\n")
     log = cell.folder / "log"
+    before = log.stat().st_size if log.is_file() else 0
     with log.open("ab") as output:
         command = [sys.executable, *arguments]
         code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode  # noqa: S603
     if code == 0 and cell.metrics.is_file():
         return None
-    said = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
-    return f"exit code {code}: {said[-1][-300:]} (all of it: {log})"
+    said = log.read_bytes()[before:].decode(errors="replace")
+    return f"exit code {code}: {_reason(said)} (all of it: {log})"
+
+
+def _reason(said: str) -> str:
+    """The message with which a recipe ended (`semimed_monai.messages`), else the last line of what it said."""
+    said = said.strip()
+    message = said.removesuffix(HINT).rpartition("\nerror: ")[2] if said.endswith(HINT) else ""
+    return message.strip()[:_LENGTH] or said[said.rfind("\n") + 1 :][-_LENGTH:] or "nothing was said"
 
 
 def one_by_one(cells: Sequence[Cell]) -> Iterator[Outcome]:

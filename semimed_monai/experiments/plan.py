@@ -29,6 +29,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
+_OVERRIDES = {"type": "object"}
+_TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+_PAPER = {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": {"type": "number"}}}
+_METHOD = {
+    "type": "object",
+    "properties": {"overrides": _OVERRIDES, "paper": _PAPER, "columns": _TEXTS, "network": {"type": "string"}},
+}
+_FORM = {
+    "properties": {
+        "title": {"type": "string"},
+        "configs": _TEXTS,
+        "overrides": _OVERRIDES,
+        "scores": _TEXTS,
+        "columns": {"type": "object", "additionalProperties": _OVERRIDES, "minProperties": 1},
+        "methods": {"type": "object", "additionalProperties": _METHOD, "minProperties": 1},
+        "baseline": {"type": "string"},
+        "first_seed": {"type": "integer", "minimum": 0},
+    },
+}
+"""What jsonschema checks; keys, and names that refer to others, are checked here, for messages that name them."""
+
 _KEYS = ("title", "configs", "overrides", "scores", "columns", "methods", "baseline", "first_seed")
 _METHOD_KEYS = ("overrides", "paper", "columns", "network")
 
@@ -191,6 +214,8 @@ def _problems(given: Any) -> list[str]:
     unknown = [f"{key!r} is none of {', '.join(_KEYS)}" for key in given if key not in _KEYS]
     if missing or unknown:
         return missing + unknown
+    if wrong := list(Draft202012Validator(_FORM).iter_errors(given)):
+        return [f"{'/'.join(map(str, error.absolute_path))}: {error.message}" for error in wrong]
     problems = []
     if given["baseline"] not in given["methods"]:
         problems.append(f"the baseline {given['baseline']!r} is none of the methods")
@@ -200,6 +225,10 @@ def _problems(given: Any) -> list[str]:
         ]
         columns = [*method.get("columns", []), *method.get("paper", {})]
         problems += [f"{name}: there is no column {column!r}" for column in columns if column not in given["columns"]]
+        scores = dict.fromkeys(score for column in method.get("paper", {}).values() for score in column)
+        problems += [
+            f"{name}: {score!r} of the paper is none of the scores" for score in scores if score not in given["scores"]
+        ]
     for what in ("methods", "columns"):
         problems += _clashes(what, list(given[what]))
     return problems

@@ -5,7 +5,6 @@ Looked for: MLflow and TensorBoard list runs, neither makes a table of means. sc
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from semimed_monai.experiments.plan import Cell, Experiment
 from semimed_monai.files import whole, write_table
 from semimed_monai.reports.comparable import refuse_unequal
 from semimed_monai.reports.evaluation import scale_of
+from semimed_monai.reports.page.run import read_metrics
 
 _FACTS = ("method", "network", "column", "seed")
 
@@ -39,12 +39,12 @@ class Results:
         cells: those of its cells that may be finished.
 
     Raises:
-        ValueError: no cell is finished, or runs were measured on different data.
+        ValueError: no cell is finished, a metrics.json is damaged, or runs were measured on different data.
     """
 
     def __init__(self, experiment: Experiment, cells: Sequence[Cell]) -> None:
         self.experiment = experiment
-        self.found = [Found(cell, json.loads(cell.metrics.read_text())) for cell in cells if cell.metrics.is_file()]
+        self.found = [Found(cell, read_metrics(cell.folder)) for cell in cells if cell.metrics.is_file()]
         if not self.found:
             raise ValueError(f"no cell of {experiment.file} is finished yet")
         refuse_unequal(one.metrics for one in self.found)

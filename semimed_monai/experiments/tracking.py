@@ -5,7 +5,6 @@ The curves of a single run are logged by the bundle itself (`--tracking mlflow`)
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
 from semimed_monai.experiments.plan import Cell, Experiment
+from semimed_monai.reports.page.run import read_metrics
 from semimed_monai.reports.tracked_run import log_settings
 
 _FOLDER = "semimed.folder"  # by which a run that was logged before is found again
@@ -43,7 +43,7 @@ class Tracking:
         """A finished cell: tags by which it can be found, its settings, and every score of every network."""
         if self._run_of(cell.folder):
             return
-        metrics = json.loads(cell.metrics.read_text())
+        metrics = read_metrics(cell.folder)
         tags = {
             MLFLOW_RUN_NAME: str(cell),
             MLFLOW_PARENT_RUN_ID: self._parent.info.run_id,

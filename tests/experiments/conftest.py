@@ -25,18 +25,33 @@ CONTENT: dict[str, Any] = {
     "first_seed": 1,
 }
 
+RECIPE: dict[str, Any] = {
+    "dataset_dir": "",
+    "profile": "phantom",
+    "labelled_share": 0.1,
+    "seed": 0,
+    "max_epochs": 1,
+    "output_dir": "",
+    "ckpt_dir": "",
+    "phantoms": {"seed": 0},
+    "criterion": {"terms": {"attention": {"_target_": "semimed_monai.losses.AttentionLoss"}}},
+}
+
 WriteExperiment = Callable[..., Experiment]
 WriteMetrics = Callable[..., None]
 
 
 @pytest.fixture
 def write_experiment(tmp_path: Path) -> WriteExperiment:
-    """write_experiment(**changes) -> the experiment, read from a file with these changes."""
+    """write_experiment(**changes) -> the experiment, read from a file with these changes; its recipe is RECIPE."""
 
     def write(**changes: Any) -> Experiment:
         file = tmp_path / "bundle" / "experiments" / "two.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps({**CONTENT, **changes}))
+        config = tmp_path / "bundle" / "configs" / "train.json"
+        config.parent.mkdir(exist_ok=True)
+        config.write_text(json.dumps(RECIPE))
         return Experiment.read(file)
 
     return write

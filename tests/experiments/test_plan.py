@@ -12,6 +12,7 @@ import pytest
 
 from semimed_monai.experiments import Experiment
 from semimed_monai.experiments.plan import pasted
+from semimed_monai.experiments.spelling import refuse_unknown_keys
 
 WriteExperiment = Callable[..., Experiment]
 
@@ -58,6 +59,13 @@ def test_overlays_are_given_as_one_list(write_experiment: WriteExperiment, tmp_p
         ({"methods": {"MT": {"override": {}}}}, "MT: 'override' is none of overrides"),
         ({"methods": {"MT": {"columns": ["11 %"]}}}, "MT: there is no column '11 %'"),
         ({"methods": {"MT": {"paper": {"50 %": {"f1": 1}}}}}, "MT: there is no column '50 %'"),
+        ({"methods": {"MT": {"paper": {"10 %": {"f2": 1}}}}}, "MT: 'f2' of the paper is none of the scores"),
+        ({"methods": ["a"]}, "methods: ['a'] is not of type 'object'"),
+        ({"methods": {"MT": "x"}}, "methods/MT: 'x' is not of type 'object'"),
+        ({"methods": {"MT": {"overrides": [1]}}}, "methods/MT/overrides: [1] is not of type 'object'"),
+        ({"scores": "f1"}, "scores: 'f1' is not of type 'array'"),
+        ({"columns": {"10 %": 0.1}}, "columns/10 %: 0.1 is not of type 'object'"),
+        ({"first_seed": -1}, "first_seed: -1 is less than the minimum of 0"),
         ({"columns": {"10 %": {}, "10": {}}, "methods": {"MT": {}}}, "columns '10 %' has the folder '10'"),
     ],
 )
@@ -76,7 +84,9 @@ def test_a_file_that_is_missing_or_no_json_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "bundles").glob("*/experiments/*.json")), ids=str)
-def test_every_bundles_experiments_can_be_read_and_name_configs_that_are_there(file: Path, tmp_path: Path) -> None:
+def test_every_bundles_experiments_can_be_read_and_name_what_is_there(file: Path, tmp_path: Path) -> None:
     experiment = Experiment.read(file)
-    assert all(config.is_file() for config in experiment.configs)
-    assert experiment.cells(tmp_path, seeds=1)
+    settings = {"dataset_dir": ".", "test#evaluation#bootstrap_repeats": 20, "train#trainer#_disabled_": False}
+    cells = experiment.cells(tmp_path, seeds=1, settings=settings)
+    assert cells
+    refuse_unknown_keys(experiment, cells)

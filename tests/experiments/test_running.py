@@ -26,7 +26,8 @@ folder = pathlib.Path(given["output_dir"])
 with (folder / "starts").open("a") as starts:
     starts.write(f"resume={given.get('resume')}, method={given['method']}\\n")
 if given["seed"] == "2":
-    sys.exit("error: the disk is full")
+    print("error: of an engine", file=sys.stderr)
+    sys.exit("\\nerror: the disk is full:\\n  - make room\\n(SEMIMED_TRACEBACK=1 shows where it arose)")
 scores = {"teacher": {name: {"value": 0.5} for name in ("f1", "tiou", "tiou_disc", "tiou_ones")}}
 facts = {"section": "test", "dataset": "knees", "dataset_version": "4", "dataset_digest": "d", "profile": "table"}
 facts |= {"labelled_share": float(given["labelled_share"]), "seed": int(given["seed"]), "scores": scores}
@@ -85,7 +86,7 @@ def test_a_failure_is_listed_and_the_others_go_on(
     assert ended.value.code == 1
     said = capsys.readouterr()
     assert "3 of 9 cells failed" in said.err
-    assert "MT, 10 %, seed 2: exit code 1: error: the disk is full" in said.err
+    assert "MT, 10 %, seed 2: exit code 1: the disk is full:\n  - make room (all of it: " in said.err
     assert "| DC-MT | teacher | 50.0 ± 0.0" in said.out
     assert (tmp_path / "runs" / "table.md").is_file()
 
@@ -151,4 +152,90 @@ def test_if_all_cells_fail_that_is_said(
     file = write_experiment(first_seed=2).file
     with pytest.raises(SystemExit):
         main([str(file), "--seeds=1", f"--out={tmp_path}/runs", "--tracking=none"])
-    assert "3 of 3 cells failed:\n  - MT, 10 %, seed 2: exit code 1: error: the disk is full" in capsys.readouterr().err
+    assert "3 of 3 cells failed:\n  - MT, 10 %, seed 2: exit code 1: the disk is full:" in capsys.readouterr().err
+
+
+def ended(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, str]:
+    """The exit code of the command, and what it said on stderr."""
+    with pytest.raises(SystemExit) as raised:
+        main([*arguments, "--tracking=none"])
+    return raised.value.code, capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("recipe")
+@pytest.mark.parametrize(
+    ("changes", "rest", "said"),
+    [
+        ({"configs": ["configs/trian.json"]}, [], "configs/trian.json: correct 'configs'"),
+        ({"overrides": {"profil": "table"}}, [], "'profil': did you mean 'profile'?"),
+        ({"overrides": {"criterion#terms#atention#_disabled_": True}}, [], "did you mean 'criterion#terms#attention"),
+        ({"overrides": {"criterion#terms#attention#lambda_b": 1}}, [], "'criterion#terms#attention#lambda_b'"),
+        ({}, ["--max_epoch=2"], "'max_epoch': did you mean 'max_epochs'?"),
+    ],
+)
+def test_names_of_nothing_are_refused_before_the_first_cell(
+    write_experiment: WriteExperiment,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, object],
+    rest: list[str],
+    said: str,
+) -> None:
+    code, error = ended(capsys, str(write_experiment(**changes).file), f"--out={tmp_path}/runs", *rest)
+    assert code == 1
+    assert said in error
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_a_component_takes_may_be_set_though_the_recipe_does_not(
+    write_experiment: WriteExperiment, tmp_path: Path
+) -> None:
+    file = write_experiment(overrides={"criterion#terms#attention#lambda_a": 0.1, "phantoms": {"age": 1}}).file
+    main([str(file), f"--out={tmp_path}/runs", "--phantoms#age=2", "--dry-run"])
+
+
+@pytest.mark.usefixtures("recipe")
+@pytest.mark.parametrize("rest", [[], ["--cell=0"]])
+def test_a_misspelt_score_stops_after_the_first_cell(
+    write_experiment: WriteExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str], rest: list[str]
+) -> None:
+    experiment = write_experiment(scores=["f1", "tio"])
+    for _ in range(2):  # also if that cell is there from before
+        code, error = ended(capsys, str(experiment.file), "--seeds=1", f"--out={tmp_path}/runs", *rest)
+        assert code == 1
+        assert "has no score 'tio': correct 'scores' in" in error
+        assert "there are f1, tiou, tiou_disc, tiou_ones" in error
+        assert len(list(tmp_path.rglob("metrics.json"))) == 1
+
+
+@pytest.mark.parametrize("seeds", ["0", "-1", "x"])
+def test_a_number_of_seeds_without_sense_is_refused(
+    write_experiment: WriteExperiment, capsys: pytest.CaptureFixture[str], seeds: str
+) -> None:
+    code, error = ended(capsys, str(write_experiment().file), f"--seeds={seeds}")
+    assert code == 2
+    assert "argument --seeds" in error
+
+
+@pytest.mark.usefixtures("recipe")
+@pytest.mark.parametrize("name", ["metrics.json", "cell.json"])
+def test_a_damaged_file_of_a_cell_is_named(
+    write_experiment: WriteExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    experiment = write_experiment()
+    cell = experiment.cells(tmp_path / "runs", seeds=1)[0]
+    run_cell(cell)
+    (cell.folder / name).write_text("{")
+    code, error = ended(capsys, str(experiment.file), "--seeds=1", f"--out={tmp_path}/runs")
+    assert code == 1
+    assert f"{cell.folder / name} is no JSON" in error
+
+
+@pytest.mark.usefixtures("recipe")
+def test_the_reason_is_that_of_the_last_start(write_experiment: WriteExperiment, tmp_path: Path) -> None:
+    cell = write_experiment(first_seed=2).cells(tmp_path / "runs", seeds=1)[0]
+    cell.folder.mkdir(parents=True)
+    (cell.folder / "log").write_text("\nerror: of an earlier start\n(SEMIMED_TRACEBACK=1 shows where it arose)\n")
+    said = run_cell(cell)
+    assert said is not None
+    assert said.startswith("exit code 1: the disk is full:\n  - make room (all of it: ")
