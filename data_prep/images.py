@@ -50,7 +50,9 @@ class ImageFolder:
         if found:
             several = ", ".join(self.name_of(path) for path in found[:5])
             raise ValueError(f"{name!r} may be any of {several}: write its path below {self.folder}")
-        raise ValueError(f"{name!r} is not in {self.folder}: correct the name or the folder{self._names.hint(name)}")
+        slashes = " (write / between folders, and only those below it)" if "\\" in name else ""
+        advice = f"correct the name or the folder{slashes}{self._names.hint(name)}"
+        raise ValueError(f"{name!r} is not in {self.folder}: {advice}")
 
     def name_of(self, path: Path) -> str:
         """The path below the folder."""

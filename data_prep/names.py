@@ -50,8 +50,9 @@ class Names(Generic[_Thing]):
         if not self._hints:
             return ""
         self._hints -= 1
+        name = name.replace("\\", "/")
         last_parts = {path.rsplit("/", 1)[-1]: path for path in self._whole}
-        near = closest(name, self._whole) or last_parts.get(closest(name, last_parts) or "")
+        near = closest(name, self._whole) or last_parts.get(closest(name.rsplit("/", 1)[-1], last_parts) or "")
         return f"; did you mean {near}?" if near else ""
 
 

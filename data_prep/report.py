@@ -21,6 +21,7 @@ def deliver(
     sections: Mapping[str, Sequence[Mapping[str, Any]]],
     provenance: Mapping[str, Any],
     left_out: Mapping[str, Sequence[str]],
+    notes: Sequence[str] = (),
     place_files: Callable[[], None] | None = None,
     dry_run: bool = False,
 ) -> Path:
@@ -33,12 +34,16 @@ def deliver(
         sections: the items.
         provenance: where they come from.
         left_out: reason ("images broken") -> the names of what it holds for; becomes part of the provenance, too.
+        notes: printed below that: what was not looked at, or may not be meant.
         place_files: puts the files there that the datalist names, after it was checked and before it is written.
         dry_run: only print.
 
     Raises:
         DatalistError: what the sections hold is no usable datalist.
+        FileExistsError: there is a file where the folder is to be.
     """
+    if in_the_way := [path for path in (out, *out.parents) if path.exists() and not path.is_dir()]:
+        raise FileExistsError(f"{in_the_way[0]} is a file: give a folder as --out")
     facts = {**provenance, "left_out": {reason: sorted(names) for reason, names in left_out.items() if names}}
     with tempfile.TemporaryDirectory() as trial:
         file = write_datalist(trial, name=name, classes=classes, sections=sections, provenance=facts)
@@ -51,6 +56,8 @@ def deliver(
     for reason, names in facts["left_out"].items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         print(f"{reason}: {len(names)} ({', '.join(names[:_NAMED])}{more})")
+    for note in [*notes, *_missing(classes, sections)]:
+        print(f"note: {note}")
     if dry_run:
         print(f"dry run: {out / 'datalist.json'} is not written")
         return out / "datalist.json"
@@ -59,6 +66,13 @@ def deliver(
     file = write_datalist(out, name=name, classes=classes, sections=sections, provenance=facts)
     print(f"written: {file}")
     return file
+
+
+def _missing(classes: Sequence[str], sections: Mapping[str, Sequence[Any]]) -> list[str]:
+    """What no training can do without."""
+    uses = {"validation": "training keeps the best weights by it", "test": "training ends with its evaluation"}
+    notes = [f"no {name} items: {use}" for name, use in uses.items() if not sections.get(name)]
+    return notes + ([f"only one class ({classes[0]}): there is nothing to tell apart"] if len(classes) == 1 else [])
 
 
 def _labelled_shares(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

@@ -62,7 +62,7 @@ def read_table(file: Path) -> Table:
     """Read a CSV file in UTF-8 whose cells are separated by comma, semicolon or tab; cells lose the spaces around them.
 
     Raises:
-        ValueError: it is no such table, has a column twice, or a row longer than its first line.
+        ValueError: it is no such table, has no rows or a column twice, or a row longer than its first line.
         FileNotFoundError: there is no such file.
     """
     if not file.is_file():
@@ -86,6 +86,8 @@ def read_table(file: Path) -> Table:
                 f"{file}, line {number}: {len(cells)} cells under {len(columns)} columns: put a cell that holds the "
                 "separator in quotes"
             )
+    if not any(any(cells) for _, cells in found[1:]):
+        raise ValueError(f"{file} has no rows below its columns ({', '.join(columns)}): add a line for each image")
     padded = ((number, cells + [""] * (len(columns) - len(cells))) for number, cells in found[1:] if any(cells))
     return Table(file, columns, [Row(number, dict(zip(columns, cells, strict=True))) for number, cells in padded])
 

@@ -97,7 +97,8 @@ def split_by_group(items: Sequence[Item], fractions: Mapping[str, float], seed: 
     """
     shares = np.array(list(fractions.values()), dtype=float)
     if not len(shares) or (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
-        raise ValueError(f"fractions {dict(fractions)} must be positive and add up to 1")
+        given = ", ".join(f"{name} {fraction:g}" for name, fraction in fractions.items())
+        raise ValueError(f"fractions {given or 'none'} must be positive and add up to 1")
     members, counts = _shuffled_groups(items, seed)
     if len(members) < len(shares):
         raise ValueError(

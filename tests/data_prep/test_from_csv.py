@@ -257,6 +257,7 @@ def test_files_that_are_no_single_image_stop_unless_they_are_to_be_left_out(imag
     [
         ("b/01.pgn,cat,p0", "line 26: 'b/01.pgn' is not in"),
         ("b/01.pgn,cat,p0", "correct the name or the folder; did you mean b/01.png?"),
+        ("C:\\data\\b\\01.pgn,cat,p0", "(write / between folders, and only those below it); did you mean b/01.png?"),
         ("../table.csv,cat,p0", "'../table.csv' is not in"),
         ("a/00.png,bird,p0", "a/00.png is not what line 2 says it is: remove one of them"),
         ("a/00.png,cat,p9", "a/00.png is not what line 2 says it is: remove one of them"),
@@ -291,7 +292,8 @@ def test_labels_outside_the_classes_are_refused_and_lines_that_repeat_are_not(im
         ({"group_column": "lesion"}, "no column 'lesion': set --group-column. Its columns are"),
         ({"label_columns": ["image", "effusion"]}, "no column 'effusion': set --label-columns (for effusion)"),
         ({"fractions": (0.8, 0.2)}, "give three, for training, validation, test"),
-        ({"fractions": (0.8, 0.2, 0.2)}, "add up to 1"),
+        ({"fractions": (0.8, 0.2, 0.2)}, "training 0.8, validation 0.2, test 0.2 must be positive and add up to 1"),
+        ({"fractions": (1, 0, 0)}, "fractions training 1, validation 0, test 0 must be positive and add up to 1"),
     ],
 )
 def test_columns_and_settings_without_sense_are_refused(images, settings, said):
@@ -304,7 +306,8 @@ def test_columns_and_settings_without_sense_are_refused(images, settings, said):
         (b"", "the file is empty"),
         ("image,label\nä.png,cat".encode("latin-1"), "no CSV table in UTF-8"),
         (b"image,label,label\n", "column 'label' is there twice"),
-        (b"image,label,patient\n", "column 'label' is empty"),
+        (b"image,label,patient\n", "table.csv has no rows below its columns (image, label, patient)"),
+        (b"image,label,patient\na/00.png,,p\n", "column 'label' is empty"),
         (b"image,label,patient\na/00.png,cat,p\n", "1 groups cannot fill 3 sections"),
         (b"image,label,patient\nz.png,cat,p\n", "'z.png' is not in"),
     ],
@@ -355,3 +358,33 @@ def test_a_strangers_files_in_the_target_are_not_replaced(images):
     with pytest.raises(ValueError, match=r"holds mine\.png, which is no result of this library"):
         made(images, copy=True)
     assert mine.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_file_where_the_folder_is_to_be_is_said(images, below):
+    taken = images.parent / "taken"
+    taken.write_text("mine")
+    for settings in ({}, {"copy": True}, {"dry_run": True}):
+        with pytest.raises(FileExistsError, match="taken is a file: give a folder as --out"):
+            prepare(images.parent / "table.csv", images, taken / below, **settings)
+    assert taken.read_text() == "mine"
+
+
+def test_what_training_will_miss_is_noted(images, capsys):
+    write_rows(images, "image,label,fold", *(f"{number:02d},cat,train" for number in range(4)))
+    made(images, section_column="fold", group_column=None)
+    said = capsys.readouterr().out
+    assert "note: no validation items: training keeps the best weights by it\n" in said
+    assert "note: no test items: training ends with its evaluation\n" in said
+    assert "note: only one class (cat): there is nothing to tell apart\n" in said
+
+
+def test_a_table_without_trouble_has_no_notes(images, capsys):
+    made(images)
+    assert "note:" not in capsys.readouterr().out
+
+
+def test_names_with_backslashes_are_found(images):
+    table = images.parent / "table.csv"
+    table.write_text(table.read_text().replace("/", "\\"))
+    assert len(items_of(made(images))) == 24

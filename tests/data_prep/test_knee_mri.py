@@ -330,3 +330,8 @@ def test_what_is_read_is_never_written_over(tree, out):
     except ValueError as error:
         assert "the files to read are there: give another --out" in str(error)  # noqa: PT017 - not all of them raise
     assert {file: file.read_bytes() for file in before} == before
+
+
+def test_the_summary_says_that_pixels_were_not_read(tree, capsys):
+    made(tree)
+    assert "note: only headers were read" in capsys.readouterr().out
