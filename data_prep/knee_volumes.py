@@ -30,6 +30,7 @@ from data_prep.faults import Fault
 from data_prep.nifti_headers import nifti_grid
 from data_prep.progress import each
 from semimed_monai.data.find import NIFTI
+from semimed_monai.transforms.series import ending
 
 # nibabel has no type hints.
 turning: Any = nib.orientations
@@ -152,9 +153,9 @@ class _Lost:
 
     def slice_of(self, headers: Sequence[Header]) -> Fault | None:
         """What to say of a series that may have lost a slice; nothing of one that is whole."""
-        kinds = {_ending(header.file) for header in headers}
+        kinds = {ending(header.file) for header in headers}
         beside = [entry for folder in {header.file.parent for header in headers} for entry in self._unknown[folder]]
-        candidates = [entry for entry in beside if entry[1].series == "" or _ending(entry[0]) in kinds]
+        candidates = [entry for entry in beside if entry[1].series == "" or ending(entry[0]) in kinds]
         if headers[0].series in self._of_series:
             candidates.append(self._of_series[headers[0].series])
         if not candidates:
@@ -162,11 +163,6 @@ class _Lost:
         file, fault = min(candidates)
         advice = "without it the others would be numbered anew. Copy it anew, or move it away if it is none"
         return Fault(f"{file.name} may be a slice of it, and cannot be used ({fault.reason}): {advice}", stops=True)
-
-
-def _ending(file: Path) -> str:
-    """The file's ending; "" where what follows the last dot is part of a number, as in a UID."""
-    return file.suffix.lower() if file.suffix[1:2].isalpha() else ""
 
 
 def _add_series(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 
 def bundle_root() -> str:
@@ -44,15 +44,21 @@ def _config_files(frame: FrameType | None) -> Iterator[str]:
         frame = frame.f_back
 
 
-def method_of(parts: Sequence[str], names: Mapping[str, Sequence[str]]) -> str:
+class HasKind(Protocol):
+    """A teacher, as far as a method's name goes."""
+
+    kind: str
+
+
+def method_of(terms: Sequence[str], teacher: HasKind | None, names: Mapping[str, Sequence[str]]) -> str:
     """What a recipe of these terms and this teacher is called: the name that stands for just them, else all of them.
 
-    >>> names = {"MT": ["classification", "class_consistency", "ema teacher"]}
-    >>> method_of(["classification", "class_consistency", "ema teacher"], names)
-    'MT'
-    >>> method_of(["classification"], names)
-    'classification'
+    >>> method_of(["classification"], None, {"supervised": ["classification"]})
+    'supervised'
+    >>> method_of(["classification", "attention"], None, {"supervised": ["classification"]})
+    'classification + attention'
     """
+    parts = [*terms, *([] if teacher is None else [f"{teacher.kind} teacher"])]
     return next((name for name, known in names.items() if sorted(known) == sorted(parts)), " + ".join(parts))
 
 

@@ -1,5 +1,5 @@
-"""What becomes of the memory that a step frees. On CPUs under Linux that decides about a fifth of a small step's time:
-glibc gives it back to the system, and the next step's tensors are mapped anew, page by page.
+"""What becomes of the memory that a step frees. Under Linux glibc gives it back to the system, and a CPU's next step
+waits for its tensors to be mapped anew, page by page.
 """
 
 from __future__ import annotations

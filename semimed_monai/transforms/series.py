@@ -143,7 +143,7 @@ def _headers(folder: str) -> list[SliceHeader]:
             others.append(file)
         except DAMAGED_HEADER as error:
             raise _damaged(file) from error
-    endings = {_ending(header.file) for header in headers}
+    endings = {ending(header.file) for header in headers}
     for file in others:
         if _meant_as_dicom(file, endings):
             raise _damaged(file)
@@ -164,11 +164,11 @@ def _meant_as_dicom(file: Path, endings: set[str]) -> bool:
         start = opened.read(132)
     if file.name.lower().endswith(DICOM) or start[128:] == b"DICM":
         return True
-    return _ending(file) in endings and (not start or b"\0" in start)
+    return ending(file) in endings and (not start or b"\0" in start)
 
 
-def _ending(file: Path) -> str:
-    """A number, such as the last one of a UID, is none."""
+def ending(file: Path) -> str:
+    """The name's, in small letters; a number, such as the last one of a UID, is none."""
     return "" if file.suffix[1:].isdigit() else file.suffix.lower()
 
 
