@@ -100,6 +100,26 @@ def flag(name: str, value: object) -> bool:
     return value
 
 
+def above_zero(name: str, value: object) -> None:
+    """Refuse a setting that must be a number above 0, and is none.
+
+    >>> above_zero("clip_norm", 1.5)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ValueError(f"{name} is {value!r}: give a number above 0")
+
+
+def share(name: str, value: float) -> float:
+    """A setting that lies between 0 and 1.
+
+    >>> share("threshold", 0.5)
+    0.5
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError(f"{name} is {value!r}: give a number between 0 and 1")
+    return value
+
+
 def class_map(maps: Tensor, classes: Tensor) -> Tensor:
     """The map of one class per row: B×C×h×w and B class indices give B×1×h×w."""
     rows = torch.arange(len(maps), device=maps.device)

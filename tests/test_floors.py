@@ -15,11 +15,12 @@ ALLOWED = {
     "vocabulary": set(),
     "files": set(),
     "recipes": set(),
+    "overrides": set(),
     "messages": SHARED,
     "engines": GROUND | SHARED | {"engines"},
     "handlers": GROUND | SHARED | {"engines", "handlers"},
     "reports": GROUND | SHARED | {"engines", "handlers", "reports"},
-    "experiments": SHARED | {"messages", "reports", "experiments"},
+    "experiments": SHARED | {"messages", "overrides", "reports", "experiments"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

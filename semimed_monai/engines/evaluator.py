@@ -1,4 +1,4 @@
-"""The evaluator: one network over one section, in the precision it was trained in."""
+"""The evaluator: one network over one section."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from monai.inferers import Inferer
 from torch import Tensor, nn
 
 from semimed_monai.engines.precision import autocast, checked, formatted, in_fp32, to_device
-from semimed_monai.vocabulary import Outputs, class_map, required
+from semimed_monai.vocabulary import Outputs, class_map, flag, required
 
 
 def read_grading(outputs: Outputs) -> dict[str, Tensor]:
@@ -44,7 +44,7 @@ class SectionEvaluator(SupervisedEvaluator):
         val_data_loader: the section's batches.
         network: what to evaluate.
         read: outputs → what metrics look at: `read_grading` or `read_segmentation`.
-        precision, channels_last: as in training.
+        precision, channels_last: as the trainer's. Recipes leave them out: what is reported was computed in fp32.
         key_val_metric, additional_metrics, val_handlers, inferer: as in MONAI.
 
     Raises:
@@ -76,7 +76,7 @@ class SectionEvaluator(SupervisedEvaluator):
         )
         self.read = read
         self.precision = checked(precision, torch.device(device))
-        self.channels_last = channels_last
+        self.channels_last = flag("channels_last", channels_last)
 
     def _iteration(self, _: Engine, batchdata: Mapping[str, Any]) -> dict[str, Any]:
         batch = to_device(batchdata, self.state.device)

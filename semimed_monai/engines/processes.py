@@ -46,8 +46,13 @@ def on_device(network: nn.Module, device: torch.device | str) -> nn.Module:
 
     >>> on_device(nn.Linear(2, 1), "cpu").weight.device
     device(type='cpu')
+
+    Raises:
+        ValueError: a GPU where torch finds none.
     """
     device = torch.device(device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device is {device}, but torch finds no GPU: use --device cpu, or a torch built for your GPU")
     if device.type == "cuda" and idist.get_world_size() > 1:
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     return network.to(device)

@@ -22,7 +22,7 @@ from semimed_monai.engines.processes import average_buffers
 from semimed_monai.losses.criterion import Criterion
 from semimed_monai.networks.teacher import Teacher
 from semimed_monai.views import Viewed, Views
-from semimed_monai.vocabulary import Outputs, Step, flag
+from semimed_monai.vocabulary import Outputs, Step, above_zero, flag
 
 
 class OptimiserEvents(EventEnum):
@@ -81,7 +81,8 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         inferer, train_handlers, non_blocking: as in MONAI.
 
     Raises:
-        ValueError: an unknown precision, fp16 without a GPU, or a term that needs a teacher where there is none.
+        ValueError: an unknown precision, fp16 without a GPU, a number that is not above 0, or a term that needs a
+            teacher where there is none.
         NonFiniteLossError: during the run.
     """
 
@@ -108,13 +109,17 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         device = torch.device(device)
         if device.type == "cpu":
             keep_freed_memory()
+        for name, value in (("max_epochs", max_epochs), ("accumulation_steps", accumulation_steps)):
+            above_zero(name, value)
+        if clip_norm is not None:
+            above_zero("clip_norm", clip_norm)
         if criterion.uses_teacher and teacher is None:
             raise ValueError("the criterion compares with a teacher, but there is none: enable `teacher`")
         self.criterion = criterion.to(device)
         self.views = views.to(device)
         self.teacher = teacher
         self.precision = checked(precision, device)
-        self.channels_last = channels_last
+        self.channels_last = flag("channels_last", channels_last)
         self.clip_norm = clip_norm
         norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
         self._frozen = norms if flag("frozen_norm", frozen_norm) else []

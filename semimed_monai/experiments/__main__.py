@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cells = experiment.cells(out, given.seeds, _settings(parser, given.dataset_dir, rest))
         refuse_unknown_keys(experiment, cells)
         if given.dry_run:
-            print("\n".join(map(pasted, cells)))  # noqa: T201 - this is a command
+            _print_all(map(pasted, cells))
             return
         if given.cell is not None:
             _run_single(parser, experiment, cells, given.cell)
@@ -57,6 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(results.markdown(), *files, sep="\n")  # noqa: T201
     if failures:
         parser.exit(1, _listed(failures, cells))
+
+
+def _print_all(lines: Iterable[str]) -> None:
+    """As far as anyone reads: `| head` closes the pipe."""
+    try:
+        for line in lines:
+            print(line, flush=True)  # noqa: T201 - this is a command
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
 
 
 def _listed(failures: Sequence[str], cells: Sequence[Cell]) -> str:

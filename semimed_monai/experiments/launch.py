@@ -6,11 +6,14 @@ wanted. There is no scheduler here: `--cell N` runs one cell, so that any schedu
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+import semimed_monai
 from semimed_monai.experiments.plan import Cell
 from semimed_monai.files import whole
 from semimed_monai.messages import HINT
@@ -25,21 +28,28 @@ def is_done(cell: Cell) -> bool:
     """Whether the cell's folder holds this very run, finished.
 
     Raises:
-        FileExistsError: it holds a run with other settings.
+        FileExistsError: it holds a run with other settings, or of a recipe that has changed since.
         ValueError: the note of its settings is damaged.
     """
     note = cell.folder / "cell.json"
     try:
-        same = not note.is_file() or json.loads(note.read_text()) == cell.arguments
+        same = not note.is_file() or json.loads(note.read_text()) == _note(cell)
     except ValueError as error:
         raise ValueError(
             f"{note} is no JSON ({error}): delete the folder {cell.folder}, and the cell runs anew"
         ) from error
     if not same:
         raise FileExistsError(
-            f"{cell.folder} holds a run with other settings ({note} has them): give another --out, or delete the folder"
+            f"{cell.folder} holds a run with other settings, or of a recipe that has changed since ({note} has the "
+            "command and the recipe's digest): give another --out, or delete the folder"
         )
     return note.is_file() and cell.metrics.is_file()
+
+
+def _note(cell: Cell) -> dict[str, Any]:
+    """What makes a finished run the one that is wanted: its command, and what its configs hold."""
+    digest = hashlib.sha256(b"".join(config.read_bytes() for config in cell.configs)).hexdigest()
+    return {"arguments": cell.arguments, "recipe": digest, "version": semimed_monai.__version__}
 
 
 def run_cell(cell: Cell) -> str | None:
@@ -54,7 +64,7 @@ def run_cell(cell: Cell) -> str | None:
     if (cell.folder / "cell.json").is_file() and (cell.folder / "run_state.pt").is_file():
         arguments = [*arguments, "--resume=True"]
     with whole(cell.folder / "cell.json") as note:
-        note.write_text(json.dumps(cell.arguments, indent=1) + "\n")
+        note.write_text(json.dumps(_note(cell), indent=1) + "\n")
     log = cell.folder / "log"
     before = log.stat().st_size if log.is_file() else 0
     with log.open("ab") as output:

@@ -6,7 +6,7 @@ Looked for: MLflow and TensorBoard list runs, neither makes a table of means. sc
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,7 +94,13 @@ class Results:
         """Mean ± sd; in brackets the paper's number, beside the network that it is of."""
         values = self.values(method, column, network, score)
         paper = self.experiment.methods[method].paper.get(column, {}).get(score) if beside else None
-        return mean_and_deviation(list(values.values()), scale_of(score)) + ("" if paper is None else f" ({paper})")
+        text = mean_and_deviation(list(values.values()), scale_of(score)) + self._seeds_of(values)
+        return text + ("" if paper is None else f" ({paper})")
+
+    def _seeds_of(self, values: Sized) -> str:
+        """How many seeds a number is of, where it lacks some."""
+        count = len({one.cell.seed for one in self.found})
+        return f", {len(values)} of {count} seeds" if 0 < len(values) < count else ""
 
     def _tests(self) -> list[str]:
         """Each method against the baseline, over the seeds that both have."""
@@ -119,7 +125,7 @@ class Results:
         if not known:
             return ""
         differences = [scale_of(score) * (one - other) for one, other in known]
-        text = f"{statistics.mean(differences):+.1f}"
+        text = f"{statistics.mean(differences):+.1f}{self._seeds_of(known)}"
         if len(known) < 2 or len(set(differences)) == 1:
             return text
         return f"{text}, p {ttest_rel(*zip(*known, strict=True)).pvalue:.2f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from semimed_monai.handlers.console import Console, announce, say_where
+from semimed_monai.handlers.console import Console, announce, announce_phantoms, say_where
 from semimed_monai.handlers.ema_teacher import EMATeacher
 from semimed_monai.handlers.grade_table import GradeTable
 from semimed_monai.handlers.graded_results import GradedResults
@@ -21,5 +21,6 @@ __all__ = [
     "RunStateError",
     "UnreadableImagesError",
     "announce",
+    "announce_phantoms",
     "say_where",
 ]

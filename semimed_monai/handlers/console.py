@@ -82,6 +82,11 @@ def announce(profile: str, dataset_dir: str, data: str) -> None:
     logger.info("Profile %r: see `profiles` at the top of the recipe for what it sets.\n%s", profile, data)
 
 
+def announce_phantoms() -> None:
+    """The first line of an inference that was given nothing to read."""
+    logger.warning("No images were given: this reads built-in phantoms (synthetic images).")
+
+
 def say_where(**places: str) -> None:
     """The run's last lines: where everything is that there is."""
     if idist.get_rank() == 0:

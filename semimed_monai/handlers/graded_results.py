@@ -31,6 +31,7 @@ from semimed_monai.transforms import (
 )
 from semimed_monai.transforms.grid import kind_of
 from semimed_monai.transforms.squares import Aspect
+from semimed_monai.vocabulary import share
 
 logger = logging.getLogger("semimed")
 
@@ -63,7 +64,7 @@ class GradedResults:
         self.table = table
         self.name = name
         self.weights = Path(weights)
-        self.threshold = threshold
+        self.threshold = share("threshold", threshold)
         self.n4 = n4
         self._author: Author | None = None
 

@@ -19,6 +19,8 @@ from semimed_monai.vocabulary import flag
 
 logger = logging.getLogger("semimed")
 
+_SHOWN = 5  # differences between two runs: one that has more is another recipe altogether
+
 
 class RunStateError(RuntimeError):
     """A run cannot go on from this file; the message says why and what to do."""
@@ -39,7 +41,7 @@ class RunState:
         path: the file; not in the bundle's models/ folder, where MONAI Label would offer it as a model.
         resume: whether to go on from the file. If there is none, the run starts from the beginning and says so.
         also: further objects by name, such as a learning-rate scheduler.
-        identity: plain values that make it this run and no other (data, labelled share, seed); with them the terms and
+        identity: plain values that make it this run and no other (`reports.run_identity`); with them the terms and
             their weights are compared.
         every: epochs between two files; the last epoch is always written.
 
@@ -130,8 +132,9 @@ class RunState:
         then, now = content["identity"], self._identity_of(engine)
         differing = [key for key in {**then, **now} if then.get(key) != now.get(key)]
         if differing:
-            each = [f"{key} {then.get(key, 'none')} there, {now.get(key, 'none')} here" for key in differing]
-            changes = "; ".join(each)
+            each = [f"{key} {then.get(key, 'none')} there, {now.get(key, 'none')} here" for key in differing[:_SHOWN]]
+            more = [f"and {len(differing) - _SHOWN} more"] if len(differing) > _SHOWN else []
+            changes = "; ".join(each + more)
             raise RunStateError(
                 f"{self.path} was written by another run ({changes}): resume with the settings of that run, or start "
                 "without --resume True"

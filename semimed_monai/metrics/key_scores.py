@@ -17,6 +17,7 @@ from torch import Tensor
 from semimed_monai.metrics.grading import grading_scores
 from semimed_monai.metrics.rows import Column, Rows
 from semimed_monai.metrics.tiou import given_masks, iou, macro_tiou, tiou
+from semimed_monai.vocabulary import share
 
 
 def whole_output(output: Any) -> Any:
@@ -126,7 +127,7 @@ class TIoUScore(RowScore):
         macro: bool = False,
         output_transform: Callable[[Any], Any] = whole_output,
     ) -> None:
-        self.threshold, self.macro = threshold, macro
+        self.threshold, self.macro = share("threshold", threshold), macro
         super().__init__(output_transform)
 
     def update(self, output: tuple[Sequence[str], Tensor, Tensor, Tensor, Tensor]) -> None:

@@ -12,6 +12,7 @@ from semimed_monai.metrics.grading import FloatArray, IntArray, grading_scores
 from semimed_monai.metrics.rows import Column
 from semimed_monai.metrics.segmentation import MEASURES, mean_of_classes
 from semimed_monai.metrics.tiou import baseline_ious, given_masks, iou, macro_tiou, radial_profile, tiou
+from semimed_monai.vocabulary import share
 
 
 class Predictions(Collected):
@@ -41,7 +42,7 @@ class Predictions(Collected):
 
     def __init__(self, threshold: float = 0.5) -> None:
         super().__init__()
-        self.threshold = threshold
+        self.threshold = share("threshold", threshold)
 
     def columns(self, output: Mapping[str, Any]) -> dict[str, Any]:
         """What is kept of a batch."""

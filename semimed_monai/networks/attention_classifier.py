@@ -48,7 +48,8 @@ class AttentionClassifier(SENet):
         dropout: probability before the head, or None.
 
     Raises:
-        ValueError: a width that the grouped convolutions cannot divide, or another `map_stride`.
+        ValueError: a width that the grouped convolutions cannot divide, or another `map_stride`; from `forward`: an
+            image whose sides are no multiples of `map_stride`.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class AttentionClassifier(SENet):
         if map_stride not in UNSTRIDED:
             raise ValueError(f"map_stride is {map_stride}; it must be one of {', '.join(map(str, UNSTRIDED))}")
         self._stem = width
+        self.multiple = map_stride
         self._unstrided = UNSTRIDED[map_stride]
         super().__init__(
             spatial_dims=2,
@@ -124,7 +126,14 @@ class AttentionClassifier(SENet):
         slope = self.omega / (high - low).clamp(min=1e-5)
         return torch.sigmoid(torch.addcmul(-low * slope - self.omega * self.sigma0, activation, slope))
 
+    def refuse_size(self, images: Tensor) -> None:
+        """Raise unless every feature lies over a whole number of the image's pixels."""
+        height, width = images.shape[2], images.shape[3]
+        if height % self.multiple != 0 or width % self.multiple != 0:
+            raise ValueError(f"an image of {height} x {width} pixels: set image_size to a multiple of {self.multiple}")
+
     def forward(self, images: Tensor) -> Outputs:  # type: ignore[override]
+        self.refuse_size(images)
         features = self.features(images)
         return Outputs(logits=self.logits(features).float(), maps=self.attention(features, list(images.shape[2:])))
 
@@ -168,6 +177,7 @@ class DeployedAttentionClassifier(AttentionClassifier):
     """
 
     def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
+        self.refuse_size(images)
         features = self.features(images)
         probabilities = torch.softmax(self.logits(features).float(), dim=1)
         maps = self.attention(features, [images.shape[2], images.shape[3]])

@@ -9,6 +9,7 @@ import json
 import platform
 import re
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,18 @@ LIBRARIES = (
     *("semimed-monai", "monai", "torch", "torchvision", "pytorch-ignite", "kornia", "numpy", "scipy"),
     *("scikit-learn", "scikit-image", "nibabel", "pydicom", "itk", "pillow"),
 )
+
+_FREE = (
+    # where things are and what is said of them
+    *("bundle_root#", "dataset_dir#", "output_dir#", "ckpt_dir#", "tracked#", "tracking_uri#", "experiment_name#"),
+    *("run_name#", "save_execute_config#", "is_not_rank0#", "method#"),
+    # with what it is computed
+    *("resume#", "device#", "num_workers#", "imports#"),
+    # what follows the training, or only looks on
+    *("start#", "initialize#", "training#", "run#", "finalize#", "test#", "page#"),
+    *("train#handlers#", "validate#handlers#", "train#trainer#train_handlers#"),
+)
+"""Beginnings of the names that may differ when a run is resumed."""
 
 
 def save_configuration(path: str | Path) -> None:
@@ -45,6 +58,29 @@ def save_configuration(path: str | Path) -> None:
     if idist.get_rank() == 0:
         with whole(path) as file:
             file.write_text(_without_passwords(content) + "\n")
+
+
+def run_identity(**more: Any) -> dict[str, Any]:
+    """What makes the bundle that is running this run and no other: all values of its recipe by name, as they are
+    written, but those that do not shape its weights (`_FREE`), and what else is given.
+
+    The `identity` of a recipe's `RunState`.
+
+    Raises:
+        RuntimeError: no bundle is running.
+    """
+    leaves = dict(_leaves(_recipe(_running().parser)))
+    shaping = {key: value for key, value in leaves.items() if not f"{key}#".startswith(_FREE)}
+    return {**shaping, **more}
+
+
+def _leaves(config: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every single value by its name; one that is neither text nor number nor None as text."""
+    if not isinstance(config, (dict, list)):
+        yield name, config if isinstance(config, (str, int, float, type(None))) else str(config)
+        return
+    for key, inner in config.items() if isinstance(config, dict) else enumerate(config):
+        yield from _leaves(inner, f"{name}#{key}" if name else str(key))
 
 
 def running_settings() -> dict[str, Any]:

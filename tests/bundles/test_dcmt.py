@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.utils import set_determinism
 from tiny import TINY_DCMT
 
 from semimed_monai.data import Datalist
@@ -292,7 +294,7 @@ def test_two_processes_train_as_one(run_bundle: Run, run_process: Run, tmp_path:
         "--frozen_norm=True",
         "--teacher#mode=eval",
         "--optimizer#_target_=torch.optim.SGD",
-        "--learning_rate=0.0001",
+        "--learning_rate=0.01",
     )
     one = run_bundle(TRAIN, *settings, *into(tmp_path / "one"), cwd=tmp_path)
     torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port}")
@@ -310,6 +312,11 @@ def test_two_processes_train_as_one(run_bundle: Run, run_process: Run, tmp_path:
         assert states[0][part].keys() == states[1][part].keys()
         for name, value in states[0][part].items():
             assert torch.allclose(value.float(), states[1][part][name].float(), atol=1e-5), (part, name)
+    # What stayed as it was would be the same in both without being right in either.
+    set_determinism(0)
+    start = AttentionClassifier(layers=(1, 1, 1, 1), width=16, map_stride=8)
+    moved = [float((states[0]["student"][name] - weight).abs().max()) for name, weight in start.named_parameters()]
+    assert 1e-3 < statistics.median(moved) < 0.05
     metrics = [json.loads((tmp_path / name / "metrics.json").read_text())["scores"] for name in ("one", "two")]
     assert metrics[0]["teacher"]["auc"]["value"] == pytest.approx(metrics[1]["teacher"]["auc"]["value"], abs=1e-3)
     assert len((tmp_path / "one/predictions.csv").read_text().splitlines()) == len(

@@ -57,7 +57,15 @@ def test_frozen_norms_keep_their_averages_and_use_them(make_trainer: Make, make_
     assert torch.equal(found.maps, start.eval()(images).maps)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["frozen_norm", "compile"])
+@pytest.mark.parametrize("name", ["clip_norm", "accumulation_steps", "max_epochs"])
+@pytest.mark.parametrize("value", [0, -1, "none", True])
+def test_a_number_that_is_not_above_0_is_refused(make_trainer: Make, name: str, value: Any) -> None:
+    """A norm clipped to 0 learns nothing, to less it climbs."""
+    with pytest.raises(ValueError, match=f"{name} is {value!r}: give a number above 0"):
+        make_trainer(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["frozen_norm", "compile", "channels_last"])
 @pytest.mark.parametrize("value", ["false", "True", 0, None])
 def test_a_flag_that_is_no_bool_is_refused(make_trainer: Make, name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{name} is {value!r}, .* no bool: write --{name} True or --{name} False"):

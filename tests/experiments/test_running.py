@@ -77,6 +77,17 @@ def test_another_runs_folder_is_refused(write_experiment: WriteExperiment, tmp_p
 
 
 @pytest.mark.usefixtures("recipe")
+def test_a_run_of_the_recipe_as_it_was_is_refused(write_experiment: WriteExperiment, tmp_path: Path) -> None:
+    """Else one table would hold runs of two recipes."""
+    cell = write_experiment().cells(tmp_path / "runs", seeds=1)[0]
+    assert run_cell(cell) is None
+    with cell.configs[0].open("a") as config:
+        config.write("\n")
+    with pytest.raises(FileExistsError, match="of a recipe that has changed since"):
+        run_cell(cell)
+
+
+@pytest.mark.usefixtures("recipe")
 def test_a_failure_is_listed_and_the_others_go_on(
     write_experiment: WriteExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

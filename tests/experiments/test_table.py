@@ -43,8 +43,8 @@ def test_a_score_that_one_run_lacks_is_not_averaged() -> None:
 def test_the_table_sets_the_compared_network_beside_the_paper(filled: Results) -> None:
     text = filled.markdown()
     assert "| method | network | f1, 10 % | tiou, 10 % | f1, 30 % | tiou, 30 % |" in text
-    assert "| MT | teacher | 60.0 ± 10.0 (72.7) | 50.0 ± 0.0 | 90.0 | 50.0 |" in text
-    assert "| MT | student | 10.0 ± 0.0 | 50.0 ± 0.0 | 10.0 | 50.0 |" in text
+    assert "| MT | teacher | 60.0 ± 10.0 (72.7) | 50.0 ± 0.0 | 90.0, 1 of 3 seeds | 50.0, 1 of 3 seeds |" in text
+    assert "| MT | student | 10.0 ± 0.0 | 50.0 ± 0.0 | 10.0, 1 of 3 seeds | 50.0, 1 of 3 seeds |" in text
     assert "| DC-MT | teacher | 70.0 ± 10.0 | 50.0 ± 0.0 |  |  |" in text
     assert "knees, version 4, section test; profile table, seeds 1, 2, 3" in text
     assert "centred disc 10.0, of a map of ones 0.0" in text

@@ -271,6 +271,21 @@ def test_methods_are_told_apart_by_their_terms_and_unequal_runs_refused(tmp_path
         write_page(one, others=[leave_run(tmp_path / "four", labelled_share=None)])
 
 
+def test_methods_of_the_same_terms_are_told_apart_by_their_settings(tmp_path: Path) -> None:
+    """But not by what a curve runs over or by where a run lies."""
+    folders = []
+    for lambda_a, share in ((0.5, 0.1), (0.5, 0.3), (0.0, 0.1), (0.0, 0.3)):
+        folder = leave_run(tmp_path / f"{lambda_a}_{share}", labelled_share=share)
+        settings = {"lambda_a": lambda_a, "lambda_r": 0.001, "labelled_share": share, "output_dir": str(folder)}
+        (folder / "configuration.json").write_text(json.dumps({"settings": settings}))
+        folders.append(folder)
+    page = Page(write_page(folders[0], others=folders[1:], out=tmp_path / "page.html").read_text())
+    terms = "classification + attention"
+    assert f"A: {terms}; lambda_a 0.5. B: {terms}; lambda_a 0.0." in page.text
+    alike = Page(write_page(folders[0], others=folders[1:2], out=tmp_path / "alike.html").read_text())
+    assert "Method" not in alike.text
+
+
 @pytest.fixture(scope="module")
 def segmenter_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A segmenter's run that has left everything there is."""

@@ -100,13 +100,15 @@ def knee_phantom_set(
             `if __name__ == "__main__"`. The files are the same for any number.
 
     Raises:
-        ValueError: too few people for three sections, an unknown format, a negative dilation.
+        ValueError: too few people for three sections, an unknown format, a seed that is none, a negative dilation.
         FileExistsError: `folder` holds something else.
     """
     if people < FEWEST:
         raise ValueError(f"every section needs every grade: ask for {FEWEST} people or more, got people={people}")
     if file_format not in FORMATS:
         raise ValueError(f"file_format must be one of {', '.join(FORMATS)}, got {file_format!r}")
+    if type(seed) is not int or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0, got {seed!r}")
     if dilation < 0:
         raise ValueError(f"dilation must not be negative, got {dilation}")
     recipe = _Recipe(people, seed, file_format, dilation, anatomy, KNEE_PHANTOM_VERSION)

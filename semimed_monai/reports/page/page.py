@@ -18,7 +18,7 @@ from semimed_monai.reports.page import figures
 from semimed_monai.reports.page.answers import Answers, Grades, Overlaps
 from semimed_monai.reports.page.grading import GRADING
 from semimed_monai.reports.page.kind import Kind
-from semimed_monai.reports.page.run import Run, read_metrics, read_run
+from semimed_monai.reports.page.run import Run, read_json, read_metrics, read_run
 from semimed_monai.reports.page.segmentation import SEGMENTATION
 from semimed_monai.reports.page.shares import SHOWN, Shares, compared
 
@@ -147,5 +147,10 @@ def _shares(run: Run[Any], others: Sequence[Path]) -> Shares:
     if not _kind_of(run).has_shares:
         raise ValueError(f"{run.folder} is a segmenter's run; only runs of classifiers share a page: give it alone")
     own: Mapping[str, Any] = {**run.facts, "scores": run.scores}
+    runs = {str(run.folder): own} | {str(folder): read_metrics(folder) for folder in others}
+    configurations = {folder: Path(folder) / "configuration.json" for folder in runs}
+    settings = {
+        folder: read_json(file).get("settings", {}) for folder, file in configurations.items() if file.is_file()
+    }
     with rc_context(figures.STYLE):
-        return compared({str(run.folder): own} | {str(folder): read_metrics(folder) for folder in others})
+        return compared(runs, settings)

@@ -9,6 +9,12 @@ from typing import Any
 from semimed_monai.reports.comparable import refuse_unequal
 from semimed_monai.reports.page.figures import Picture, by_labelled_share
 
+PLACE = {
+    *("labelled_share", "seed", "resume", "bundle_root", "dataset_dir", "data_dir", "output_dir", "ckpt_dir"),
+    *("device", "num_workers", "tracking_uri", "is_not_rank0"),
+}
+"""Settings in which runs of one method may differ: the curve's own axes, and where a run is computed and kept."""
+
 SHOWN = {"f1": "F1", "auc": "AUC", "tiou": "TIoU"}
 
 
@@ -17,7 +23,7 @@ class Shares:
     """What the section on labelled shares shows.
 
     Args:
-        methods: letter → terms.
+        methods: letter → terms and settings.
         runs: a row each: folder, letter, metrics.
         pictures: one per score; [] if all runs have the same share.
     """
@@ -27,8 +33,12 @@ class Shares:
     pictures: list[Picture]
 
 
-def compared(runs: Mapping[str, Mapping[str, Any]]) -> Shares:
-    """Runs by folder name, ordered by method and share; methods are told apart by their terms.
+def compared(runs: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Mapping[str, Any]]) -> Shares:
+    """Runs by folder name, ordered by method and share; methods are told apart by their terms and settings.
+
+    Args:
+        runs: folder → metrics.json.
+        settings: folder → those of configuration.json, of the runs that have one.
 
     Raises:
         ValueError: runs that were not measured on the same, or one that does not say its labelled share.
@@ -37,13 +47,26 @@ def compared(runs: Mapping[str, Mapping[str, Any]]) -> Shares:
     if silent:
         raise ValueError(f"metrics.json of {', '.join(silent)} does not say its labelled_share: give this run alone")
     refuse_unequal(runs.values())
-    terms = {folder: " + ".join(run.get("terms", [])) for folder, run in runs.items()}
-    letters = {method: chr(ord("A") + place) for place, method in enumerate(dict.fromkeys(terms.values()))}
-    rows = [(folder, letters[terms[folder]], run) for folder, run in runs.items()]
+    methods = _methods(runs, settings)
+    letters = {method: chr(ord("A") + place) for place, method in enumerate(dict.fromkeys(methods.values()))}
+    rows = [(folder, letters[methods[folder]], run) for folder, run in runs.items()]
     rows.sort(key=lambda row: (row[1], row[2]["labelled_share"], str(row[2].get("seed"))))
     several = len({run["labelled_share"] for run in runs.values()}) > 1
     pictures = [_picture(score, rows, len(letters) > 1) for score in SHOWN if several and _values(score, rows, False)]
     return Shares({letter: method for method, letter in letters.items()}, rows, pictures)
+
+
+def _methods(runs: Mapping[str, Mapping[str, Any]], settings: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Folder → its terms, and the value of each setting in which the runs differ, but for those of `PLACE`."""
+    given = {folder: settings.get(folder, {}) for folder in runs}
+    names = dict.fromkeys(name for values in given.values() for name in values if name not in PLACE)
+    differing = [name for name in names if len({str(values.get(name)) for values in given.values()}) > 1]
+    return {
+        folder: "; ".join(
+            [" + ".join(run.get("terms", [])), *(f"{name} {given[folder].get(name)}" for name in differing)]
+        )
+        for folder, run in runs.items()
+    }
 
 
 def _picture(score: str, rows: Sequence[tuple[str, str, Mapping[str, Any]]], lettered: bool) -> Picture:
