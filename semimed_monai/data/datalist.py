@@ -68,6 +68,7 @@ class Datalist:
         path: the JSON file, or the dataset folder with `datalist.json` in it.
         labelled_share: the part of the labelled training items that keep their labels, above 0 and up to 1.
         seed: decides which; with the same seed a larger share contains a smaller one.
+        sections: those that are used: what is in the others must have its form, but need not be labelled, nor be there.
         check: also open every file; once, for the cache folder (SEMIMED_CACHE, else XDG_CACHE_HOME/semimed, else
             ~/.cache/semimed) keeps a note of the datalist's digest and its files' sizes and times.
 
@@ -76,14 +77,22 @@ class Datalist:
         ValueError: a labelled share outside (0, 1].
     """
 
-    def __init__(self, path: str | Path, *, labelled_share: float = 1.0, seed: int = 0, check: bool = True) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        labelled_share: float = 1.0,
+        seed: int = 0,
+        sections: Sequence[str] = SECTIONS,
+        check: bool = True,
+    ) -> None:
         if not 0 < labelled_share <= 1:
             raise ValueError(
                 f"labelled_share {labelled_share} must be above 0 and at most 1: 0.1 keeps 10 % of the labels"
             )
         file = _file_of(path)
         content = file.read_bytes()
-        head = _head(file, content)
+        head = _head(file, content, sections)
         rows = [_Row(section, n, item) for section in SECTIONS for n, item in enumerate(head.get(section, []))]
         self.root = file.parent.resolve()
         self.digest = hashlib.sha256(content).hexdigest()
@@ -100,7 +109,9 @@ class Datalist:
         keep: set[int] = set()
         if not problems:  # labels that are wrong one by one cannot be judged together
             keep = _kept(rows, labelled_share, seed)
-            problems = _label_problems(rows, keep, self.classes, self._setting)
+            problems = _label_problems(rows, keep, sections)
+            if "training" in sections:
+                problems += _training_problems(rows, keep, self.classes, self._setting)
         if check:
             uses = [Use(str(row), row.files, row.item.get("slice")) for row in rows]
             problems += file_problems(uses, self.root, self.digest, classes=len(self.classes), graded=_graded(rows))
@@ -225,7 +236,7 @@ def _file_of(path: str | Path) -> Path:
     return path
 
 
-def _head(file: Path, content: bytes) -> dict[str, Any]:
+def _head(file: Path, content: bytes, sections: Sequence[str]) -> dict[str, Any]:
     """The JSON object with its sections and classes in the right form, or a DatalistError."""
     try:
         head = json.loads(content)
@@ -244,7 +255,7 @@ def _head(file: Path, content: bytes) -> dict[str, Any]:
         rows = head.get(name, [])
         if not isinstance(rows, list) or any(not isinstance(item, dict) for item in rows):
             problems.append(f'section {name!r} must be a list of objects such as {{"image": "a.png", "label": 0}}')
-    if head.get("training", []) == []:
+    if "training" in sections and head.get("training", []) == []:
         problems.append("section 'training' is empty: list at least one image with a label or mask there")
     if problems:
         raise DatalistError(file, problems)
@@ -323,20 +334,27 @@ def _kept(rows: Sequence[_Row], share: float, seed: int) -> set[int]:
     return {*known} - {*training} | {training[index] for index in chosen}
 
 
-def _label_problems(rows: Sequence[_Row], keep: set[int], classes: Sequence[str], setting: str) -> list[str]:
-    """What is wrong with the labels together: none to evaluate with or to learn from, mixed forms, a class missing."""
+def _label_problems(rows: Sequence[_Row], keep: set[int], sections: Sequence[str]) -> list[str]:
+    """What is wrong with the labels together: none to evaluate with, mixed forms."""
     without = [row for place, row in enumerate(rows) if row.section != "training" and place not in keep]
-    problems = [f"{row}: evaluation needs a label (or, if no item has one, a mask): add it" for row in without]
-    kept = [rows[place].item for place in sorted(keep) if rows[place].section == "training"]
-    if not kept:
-        problems.append(
-            f"no training item is labelled ({setting}): give some a label, or a mask if no item has a label"
-        )
+    problems = [
+        f"{row}: evaluation needs a label (or, if no item has one, a mask): add it"
+        for row in without
+        if row.section in sections
+    ]
     if len({type(row.item["label"]) for row in rows if row.item.get("label") is not None}) > 1:
         problems.append("some labels are numbers and some are lists: write all of them as numbers or all as lists")
-    if kept and all(item.get("label") is not None for item in kept):  # what a label map holds is not known here
-        seen = {label for item in kept for label in classes_of(item)}
-        missing = [name for index, name in enumerate(classes) if index not in seen]
-        need = f"has no labelled training item ({setting}): label one of it, or remove it from 'classes'"
-        problems += [f"class {name!r} {need}" for name in missing]
     return problems
+
+
+def _training_problems(rows: Sequence[_Row], keep: set[int], classes: Sequence[str], setting: str) -> list[str]:
+    """What is wrong with the labels to learn from: none there, a class missing."""
+    kept = [rows[place].item for place in sorted(keep) if rows[place].section == "training"]
+    if not kept:
+        return [f"no training item is labelled ({setting}): give some a label, or a mask if no item has a label"]
+    if any(item.get("label") is None for item in kept):  # what a label map holds is not known here
+        return []
+    seen = {label for item in kept for label in classes_of(item)}
+    missing = [name for index, name in enumerate(classes) if index not in seen]
+    need = f"has no labelled training item ({setting}): label one of it, or remove it from 'classes'"
+    return [f"class {name!r} {need}" for name in missing]

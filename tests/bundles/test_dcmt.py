@@ -179,6 +179,19 @@ def test_evaluate_gives_the_runs_own_numbers(trained: tuple[Path, str], run_bund
     assert (tmp_path / "report.html").is_file()
 
 
+def test_evaluate_needs_no_training_items(
+    trained: tuple[Path, str], dataset: Path, run_bundle: Run, tmp_path: Path
+) -> None:
+    content = json.loads((dataset / "datalist.json").read_text())
+    external = dataset / "external.json"
+    external.write_text(json.dumps({key: content[key] for key in content if key not in ("training", "validation")}))
+    where = (*into(trained[0]), f"--test#evaluation#output_dir={tmp_path}")
+    run_bundle([TRAIN, CONFIGS / "evaluate.json"], f"--dataset_dir={external}", *where, cwd=tmp_path)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["dataset_digest"] == Datalist(external, sections=["test"], check=False).digest
+    assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 1 + 2 * len(content["test"])
+
+
 def test_the_page_shows_the_runs_terms_cases_and_settings(trained: tuple[Path, str]) -> None:
     page = (trained[0] / "report.html").read_text()
     for said in ("Training: attention_consistency by epoch", "worst case of full", "Knee cartilage grading with DC-MT"):

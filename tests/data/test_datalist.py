@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from semimed_monai.data import Datalist, DatalistError, write_datalist
 
 CLASSES = ["normal", "partial", "full"]
+README = Path(__file__).parents[2] / "README.md"
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -104,6 +106,30 @@ def test_hidden_masks_are_not_looked_at_by_the_choice(folder, changed):
 def test_training_cannot_be_had_with_its_hidden_labels(folder):
     with pytest.raises(ValueError, match=r"training is labelled\(\) and unlabelled\(\)"):
         Datalist(folder).section("training")
+
+
+def test_only_the_sections_that_are_used_must_be_there_and_labelled(folder, changed, only):
+    def leave_test_labelled(head):
+        head["training"] = []
+        for item in head["validation"]:
+            del item["label"]
+
+    changed(folder, leave_test_labelled)
+    assert len(Datalist(folder, sections=["test"]).section("test")) == 3
+    changed(folder, lambda head: head["test"][0].pop("label"))
+    assert "test[0] (v.nii.gz#0): evaluation needs a label" in only(folder, sections=["test"])
+
+
+def test_sections_that_are_not_used_are_checked_for_form(folder, changed, only):
+    changed(folder, lambda head: head["training"][0].update(label=3))
+    assert "training[0] (0.png): label 3 is not a class" in only(folder, sections=["test"])
+
+
+def test_the_readmes_example_can_be_trained_on(tmp_path):
+    (tmp_path / "datalist.json").write_text(README.read_text().split("```json\n")[1].split("```")[0])
+    listed = Datalist(tmp_path, check=False)
+    assert [len(items) for items in (listed.labelled(), listed.unlabelled())] == [2, 1]
+    assert all(listed.section(name) for name in ("validation", "test"))
 
 
 def test_empty_section_says_so(folder, changed):
