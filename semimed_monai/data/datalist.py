@@ -69,6 +69,8 @@ class Datalist:
         labelled_share: the part of the labelled training items that keep their labels, above 0 and up to 1.
         seed: decides which; with the same seed a larger share contains a smaller one.
         sections: those that are used: what is in the others must have its form, but need not be labelled, nor be there.
+        segmentation: whether masks are to be learned: `segmentation.json` of the folder comes before its
+            `datalist.json`, and a list with labels or label maps, whose masks are no class numbers, is refused.
         check: also open every file; once, for the cache folder (SEMIMED_CACHE, else XDG_CACHE_HOME/semimed, else
             ~/.cache/semimed) keeps a note of the datalist's digest and its files' sizes and times.
 
@@ -84,13 +86,14 @@ class Datalist:
         labelled_share: float = 1.0,
         seed: int = 0,
         sections: Sequence[str] = SECTIONS,
+        segmentation: bool = False,
         check: bool = True,
     ) -> None:
         if not 0 < labelled_share <= 1:
             raise ValueError(
                 f"labelled_share {labelled_share} must be above 0 and at most 1: 0.1 keeps 10 % of the labels"
             )
-        file = _file_of(path)
+        file = _file_of(path, segmentation)
         content = file.read_bytes()
         head = _head(file, content, sections)
         rows = [_Row(section, n, item) for section in SECTIONS for n, item in enumerate(head.get(section, []))]
@@ -104,6 +107,8 @@ class Datalist:
 
         problems = [f"{row}: {problem}" for row in rows for problem in _item_problems(row, self.classes)]
         problems += _repeated(rows)
+        if segmentation and _graded(rows):
+            problems.append("it has labels, so its masks are no class numbers: give a list of images and masks only")
         named = [row for row in rows if "image" in row.files]
         problems += group_problems({name: [row.item for row in named if row.section == name] for name in SECTIONS})
         keep: set[int] = set()
@@ -224,14 +229,15 @@ class _Row(NamedTuple):
         return {"id": self.id, "group": group_of(self.item), **image, "label": label, **files, **boxes}
 
 
-def _file_of(path: str | Path) -> Path:
+def _file_of(path: str | Path, segmentation: bool) -> Path:
     path = Path(path)
     if path.suffix != ".json":
         if not path.is_dir():
             raise DatalistError(path, ["there is no such folder: set dataset_dir to one that holds a datalist.json"])
-        path = path / "datalist.json"
+        preferred = path / "segmentation.json"
+        path = preferred if segmentation and preferred.is_file() else path / "datalist.json"
     if not path.is_file():
-        advice = "write it as in README.md, or with a module of data_prep (`python -m data_prep.isic2018 --help`)"
+        advice = "write it as in README.md, or with a module of data_prep (`python -m data_prep.from_csv --help`)"
         raise DatalistError(path, [f"there is no such file: {advice}"])
     return path
 

@@ -91,6 +91,28 @@ def test_evaluating_alone_gives_the_same_numbers(
     assert (tmp_path / "report.html").is_file()
 
 
+def test_what_from_csv_wrote_is_trained_on(
+    run_process: Callable[..., str], run_bundle: Callable[..., str], tmp_path: Path
+) -> None:
+    lines = ["image,mask,section"]
+    for number, section in enumerate(["training"] * 4 + ["validation"] * 2 + ["test"] * 2):
+        mask = np.zeros((SIZE, SIZE), np.uint8)
+        mask[20 : 30 + number] = 1
+        for name, values in (("image", 100 * mask + 50), ("mask", mask)):
+            Image.fromarray(values.astype(np.uint8)).save(tmp_path / f"{name}{number}.png")
+        lines.append(f"image{number}.png,mask{number}.png,{section}")
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    columns = ("--mask-column", "mask", "--section-column", "section", "--classes", "background", "cartilage")
+    table = ("--csv", "table.csv", "--images", ".", "--out", "set", *columns)
+    run_process("-m", "data_prep.from_csv", *table, cwd=tmp_path)
+    config = Path(__file__).resolve().parents[2] / "bundles" / NAME / "configs" / "train.json"
+    where = ("--output_dir", str(tmp_path / "out"), "--ckpt_dir", str(tmp_path / "out" / "models"))
+    run_bundle(config, *TINY, "--max_epochs", "1", "--dataset_dir", str(tmp_path / "set"), *where, cwd=tmp_path)
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (metrics["dataset"], metrics["section"]) == ("table", "test")
+    assert "dice/cartilage" in metrics["scores"]["segmenter"]
+
+
 def test_the_page_shows_the_runs_term_cases_and_settings(trained: tuple[Path, str]) -> None:
     bundle, printed = trained
     assert f"{bundle}/eval/report.html" in printed

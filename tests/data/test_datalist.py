@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,25 @@ def test_list_without_labels_is_labelled_by_its_masks(folder, changed):
     assert [item["id"] for item in listed.unlabelled()] == ["0.png"]
     assert len(listed.labelled()) == 17
     assert 6 <= len(Datalist(folder, labelled_share=0.4).labelled()) <= 8
+
+
+def test_segmentation_takes_the_folders_list_for_it_or_the_only_one_or_the_file_named(folder, changed):
+    def name_and_drop(head):
+        head["name"] = "tissues"
+        for section in ("training", "validation", "test"):
+            for item in head[section]:
+                del item["label"]
+
+    changed(folder, name_and_drop)
+    assert Datalist(folder, segmentation=True).name == "tissues"
+    shutil.copy(folder / "datalist.json", folder / "segmentation.json")
+    changed(folder, lambda head: head.update(name="other"))
+    names = [Datalist(path, segmentation=True).name for path in (folder, folder / "datalist.json")]
+    assert names == ["tissues", "other"]
+
+
+def test_a_list_of_grades_is_not_for_segmentation(folder, only):
+    assert "it has labels, so its masks are no class numbers" in only(folder, segmentation=True)
 
 
 def test_several_labels_are_hidden_in_their_form(tmp_path):
