@@ -256,6 +256,24 @@ def test_monais_checks_pass(trained: tuple[Path, str], metadata_schema: Path, ow
     assert version in changes
 
 
+def test_rows_of_an_evaluation_and_frozen_averages_are_keys(
+    copy_bundle: Callable[[str], Path], knee_set: Path, own_cache: Path
+) -> None:
+    given = {"phantoms#people": 8, "image_size": SIZE, "channels": [8, 16], "max_epochs": 1, "steps_per_epoch": 1}
+    bundle = copy_bundle(NAME)
+    keys = {"evaluation_rows": 7, "frozen_norm": True}
+    train = workflow(bundle, "train", "train.json", **given, **keys, bundle_root=str(bundle))
+    train.initialize()
+    parsed = train.parser.get_parsed_content
+    assert [parsed(f"{part}#dataloader").batch_size for part in ("validate", "test")] == [7, 7]
+    trainer = parsed("train#trainer")
+    norms = {name: value.clone() for name, value in trainer.student.state_dict().items() if "running" in name}
+    assert norms
+    trainer.run()
+    after = trainer.student.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in norms.items())
+
+
 def test_the_exported_script_equals_the_network(trained: tuple[Path, str], tmp_path: Path) -> None:
     bundle, _ = trained
     file = tmp_path / "model.ts"
