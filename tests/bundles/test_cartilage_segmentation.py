@@ -69,8 +69,9 @@ def test_training_learns_and_leaves_a_deployable_network(trained: tuple[Path, st
     assert losses[2] < 0.75 * losses[0]
     assert next(deployed(bundle).parameters()).isfinite().all()
     metrics = json.loads((bundle / "eval" / "metrics.json").read_text())
+    assert list(metrics["scores"]) == ["student"]  # without a teacher there is but one network
     assert (metrics["section"], metrics["profile"], metrics["image_size"]) == ("test", "phantom", SIZE)
-    assert {"dice", "dice/femoral cartilage", "hd95_px", "hd95_px/meniscus"} <= metrics["scores"]["segmenter"].keys()
+    assert {"dice", "dice/femoral cartilage", "hd95_px", "hd95_px/meniscus"} <= metrics["scores"]["student"].keys()
     rows = (bundle / "eval" / "predictions.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * 6  # two people in the test section
     assert not any(elsewhere.iterdir())
@@ -89,6 +90,25 @@ def test_evaluating_alone_gives_the_same_numbers(
         assert cases.files == expected.files
         assert all(np.array_equal(cases[name], expected[name]) for name in cases.files)
     assert (tmp_path / "report.html").is_file()
+
+
+def test_a_mean_teacher_and_its_student_are_both_scored(
+    run_bundle: Callable[..., str], knee_set: Path, tmp_path: Path
+) -> None:
+    configs = [Path(__file__).resolve().parents[2] / "bundles" / NAME / "configs" / "train.json"]
+    where = ("--output_dir", str(tmp_path), "--ckpt_dir", str(tmp_path / "models"))
+    terms = ("--teacher#_disabled_", "False", "--criterion#terms#consistency#_disabled_", "False")
+    rows = ("--labelled_share", "0.5", "--unlabelled_rows", "16", "--max_epochs", "1", "--steps_per_epoch", "2")
+    run_bundle(configs, *TINY, *terms, *rows, *where, cwd=tmp_path)
+    metrics = (tmp_path / "metrics.json").read_text()
+    scores = json.loads(metrics)["scores"]
+    assert list(scores) == ["teacher", "student"]
+    assert scores["teacher"] != scores["student"]
+    # Evaluating alone knows from the card that there is a teacher.
+    again = tmp_path / "again"
+    configs.append(configs[0].with_name("evaluate.json"))
+    run_bundle(configs, *TINY[:2], *where, f"--test#evaluation#output_dir={again}", cwd=tmp_path)
+    assert (again / "metrics.json").read_text() == metrics
 
 
 def test_what_from_csv_wrote_is_trained_on(
@@ -110,7 +130,7 @@ def test_what_from_csv_wrote_is_trained_on(
     run_bundle(config, *TINY, "--max_epochs", "1", "--dataset_dir", str(tmp_path / "set"), *where, cwd=tmp_path)
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert (metrics["dataset"], metrics["section"]) == ("table", "test")
-    assert "dice/cartilage" in metrics["scores"]["segmenter"]
+    assert "dice/cartilage" in metrics["scores"]["student"]
 
 
 def test_the_page_shows_the_runs_term_cases_and_settings(trained: tuple[Path, str]) -> None:
@@ -146,8 +166,8 @@ def test_mlflow_keeps_the_run_its_page_and_the_model(
     assert {"learning_rate", "profile", "labelled_share", "image_size", "method"} <= settings.keys()
     assert {key: run.data.params.get(key) for key in settings} == {key: str(settings[key]) for key in settings}
     pictures = {file.path for file in client.list_artifacts(run.info.run_id, "figures")}
-    assert {"figures/dice_segmenter.svg", "figures/case_00_best.png"} <= pictures
-    scores = {"test/segmenter/dice", "test/segmenter/hd95_px/femoral cartilage"}
+    assert {"figures/dice_student.svg", "figures/case_00_best.png"} <= pictures
+    scores = {"test/student/dice", "test/student/hd95_px/femoral cartilage"}
     assert {"train_loss", "train_segmentation", "dice"} | scores <= run.data.metrics.keys()
     files = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"metrics.json", "report.html", "predictions.csv", "configuration.json"} <= files
