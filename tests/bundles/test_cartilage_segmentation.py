@@ -111,7 +111,7 @@ def test_a_mean_teacher_and_its_student_are_both_scored(
     assert (again / "metrics.json").read_text() == metrics
 
 
-def test_what_from_csv_wrote_is_trained_on(
+def test_what_from_csv_wrote_is_trained_on_and_its_test_section_is_enough_to_evaluate(
     run_process: Callable[..., str], run_bundle: Callable[..., str], tmp_path: Path
 ) -> None:
     lines = ["image,mask,section"]
@@ -131,6 +131,15 @@ def test_what_from_csv_wrote_is_trained_on(
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert (metrics["dataset"], metrics["section"]) == ("table", "test")
     assert "dice/cartilage" in metrics["scores"]["student"]
+    # A test section alone, in a file of any name, is enough to evaluate with.
+    content = json.loads((tmp_path / "set" / "datalist.json").read_text())
+    external = tmp_path / "set" / "external.json"
+    external.write_text(json.dumps({**content, "training": [], "validation": []}))
+    configs = [config, config.with_name("evaluate.json")]
+    elsewhere = f"--test#evaluation#output_dir={tmp_path / 'again'}"
+    run_bundle(configs, "--dataset_dir", str(external), *where, elsewhere, cwd=tmp_path)
+    again = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    assert again["scores"] == metrics["scores"]
 
 
 def test_the_page_shows_the_runs_term_cases_and_settings(trained: tuple[Path, str]) -> None:
