@@ -208,10 +208,26 @@ def test_a_setting_that_is_not_possible(given: str, said: str, knee_set: Path, r
 
 
 @pytest.mark.parametrize(
+    ("config", "given", "said"),
+    [
+        (TRAIN, "--labeled_share=0.5", "'labeled_share': did you mean 'labelled_share'?"),
+        (INFERENCE, "--inputs=/no/such/knees", "'inputs': did you mean 'input'?"),
+    ],
+    ids=["train", "inference"],
+)
+def test_a_misspelt_setting(config: Path, given: str, said: str, run_bundle: Run, tmp_path: Path) -> None:
+    """It would train with the setting that was meant to be changed, and grade phantoms."""
+    place, run_id = f"--output_dir={tmp_path}/run", "training" if config == TRAIN else "run"
+    text = message(run_bundle(config, given, place, cwd=tmp_path, expect=1, run_id=run_id))
+    assert text.startswith(f"{config} has no such settings; correct the command:\n  - {said}")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
         (("--resume", "true"), r"resume is 'true', which is no bool: write --resume True or --resume False"),
-        (("--width=32", "--resume"), r"run_state\.pt was written by a run with another student .*; resume with the"),
+        (("--width=32", "--resume"), r"was written by another run \(width 16 there, 32 here\): resume with the"),
         (
             ("--learning_rate=1e30", "--resume=False"),
             (
