@@ -15,7 +15,7 @@ import multiprocessing
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -174,7 +174,7 @@ def holds(what: str, value: float, limit: float, unit: str = "", at_least: bool 
     return value >= limit if at_least else value <= limit
 
 
-def timed(run: Callable[[], None], device: str) -> float:
+def timed(run: Callable[[], object], device: str) -> float:
     """Seconds that one call takes."""
     if device != "cpu":
         torch.cuda.synchronize()
@@ -185,7 +185,7 @@ def timed(run: Callable[[], None], device: str) -> float:
     return time.perf_counter() - start
 
 
-def alternate(sides: dict[str, Callable[[], None]], rounds: int, device: str) -> dict[str, float]:
+def alternate(sides: Mapping[str, Callable[[], object]], rounds: int, device: str) -> dict[str, float]:
     """The median seconds of each side; they take turns, after one round that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds + 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from semimed_monai.metrics.bootstrap import bootstrap_interval
 from semimed_monai.metrics.collected import Collected
+from semimed_monai.metrics.froc import LevelCounts, levels_of
 from semimed_monai.metrics.grading import auc_one_vs_rest, grading_scores
 from semimed_monai.metrics.key_scores import GradingScore, RowScore, TIoUScore
 from semimed_monai.metrics.predictions import Predictions, SegmentationPredictions
@@ -23,6 +24,7 @@ __all__ = [
     "THRESHOLDS",
     "Collected",
     "GradingScore",
+    "LevelCounts",
     "Predictions",
     "RowScore",
     "Rows",
@@ -37,6 +39,7 @@ __all__ = [
     "given_masks",
     "grading_scores",
     "iou",
+    "levels_of",
     "macro_tiou",
     "radial_profile",
     "tiou",

@@ -1,0 +1,214 @@
+"""FROC on maps, over every level of a map in 16 bits: what share of the lesions is found at how many false finds.
+
+Looked for: monai.metrics.compute_froc_curve_data takes points with scores, which is another protocol; scikit-image has
+the tree of components, and no bounding rectangles of them. Labelling the map anew at each level would take minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.morphology import max_tree
+
+from semimed_monai.metrics.grading import FloatArray
+
+LEVELS = 65535
+"""The highest level; a map's 1.0. A pixel at level 0 is active at no threshold."""
+
+RATES = (0.1, 0.2, 0.3, 0.4, 0.5)
+"""False positives per image at which the score takes the recall."""
+
+_LEAST_SIDE = 3  # of an image of which scikit-image makes a tree
+
+Levels = NDArray[np.uint16]
+Counts = NDArray[np.int64]
+
+
+def levels_of(maps: FloatArray) -> Levels:
+    """Maps in [0, 1] as whole numbers from 0 to 65535, the nearest ones.
+
+    >>> levels_of(np.array([0.0, 0.5, 1.0]))
+    array([    0, 32768, 65535], dtype=uint16)
+
+    Raises:
+        ValueError: a value that is not in [0, 1].
+    """
+    maps = np.asarray(maps, np.float64)
+    if not ((maps >= 0) & (maps <= 1)).all():
+        raise ValueError("a map holds values outside [0, 1], or that are not finite: the training has diverged")
+    return np.rint(maps * LEVELS).astype(np.uint16)
+
+
+@dataclass
+class LevelCounts:
+    """What a set of maps shows at each threshold k = 1 … 65535, where the pixels of level k and above are active.
+
+    Its size does not grow with the set, and two parts of a set add up to the whole:
+
+    >>> map_ = np.zeros((4, 4), np.uint16)
+    >>> map_[1, 1], map_[3, 3] = 300, 200
+    >>> counts = LevelCounts.of(map_, [[1, 1, 2, 2]]) + LevelCounts.of(map_, [])
+    >>> counts.images, counts.lesions, counts.false_positives[[200, 300]], counts.recalled[[200, 300]]
+    (2, 1, array([3, 1]), array([1, 1]))
+
+    Args:
+        starts: by level, how many false positives and recalled lesions there are from this level downwards, less those
+            that end there: 2×65536.
+        images, lesions: how many were seen.
+    """
+
+    starts: Counts
+    images: int = 0
+    lesions: int = 0
+
+    @classmethod
+    def none(cls) -> LevelCounts:
+        """Of the empty set."""
+        return cls(np.zeros((2, LEVELS + 1), np.int64))
+
+    @classmethod
+    def of(cls, levels: Levels, boxes: Sequence[Sequence[float]] | FloatArray, connectivity: int = 2) -> LevelCounts:
+        """Of one map, H×W, and the boxes [x0, y0, x1, y1] of its lesions, in pixels: pixel j lies from j to j + 1.
+
+        A lesion is recalled where its box's midpoint is active. A connected component is a false positive if the
+        centre of its bounding rectangle lies in no box, edges included.
+
+        Args:
+            levels: of the map, from `levels_of`.
+            boxes: N×4; N may be 0.
+            connectivity: 2 joins pixels at corners too, 1 does not.
+
+        Raises:
+            ValueError: a box whose midpoint lies outside the map.
+        """
+        counts = cls(np.zeros((2, LEVELS + 1), np.int64), images=1, lesions=len(boxes))
+        given = np.asarray(boxes, np.float64).reshape(-1, 4)
+        tops, ends, centres = _components(levels, connectivity)
+        false = ~_inside(centres, given)
+        np.add.at(counts.starts[0], tops[false], 1)
+        np.add.at(counts.starts[0], ends[false], -1)
+        np.add.at(counts.starts[1], _midpoint_levels(levels, given), 1)
+        return counts
+
+    def __add__(self, other: LevelCounts) -> LevelCounts:
+        return LevelCounts(self.starts + other.starts, self.images + other.images, self.lesions + other.lesions)
+
+    @property
+    def false_positives(self) -> Counts:
+        """By level: components that are none of a lesion, over all images; entry 0 means nothing."""
+        return self._down(0)
+
+    @property
+    def recalled(self) -> Counts:
+        """By level: lesions whose midpoint is active; entry 0 means nothing."""
+        return self._down(1)
+
+    def _down(self, row: int) -> Counts:
+        total: Counts = self.starts[row, ::-1].cumsum()[::-1]
+        return total
+
+    def recall_at(self, rates: Sequence[float] = RATES) -> FloatArray:
+        """The best recall among the thresholds with at most so many false positives per image: 0 if there is none.
+
+        nan for a set without a lesion.
+        """
+        if not self.lesions:
+            return np.full(len(rates), np.nan)
+        rate, recall = self.curve()
+        reached = np.searchsorted(rate, np.asarray(rates) + 1e-12, side="right") - 1
+        return recall[reached]
+
+    def score(self, rates: Sequence[float] = RATES) -> float:
+        """FROC: the mean recall at the rates; nan for a set without a lesion."""
+        return float(self.recall_at(rates).mean())
+
+    def curve(self) -> tuple[FloatArray, FloatArray]:
+        """The FROC curve: rising false positives per image, from 0, and the best recall at so many or fewer.
+
+        One of its thresholds lies above all levels, where nothing is active.
+
+        Raises:
+            ValueError: a set without an image or without a lesion.
+        """
+        if not self.images or not self.lesions:
+            raise ValueError(f"no FROC curve of {self.images} images with {self.lesions} lesions")
+        false = np.append(self.false_positives[1:], 0)
+        recalled = np.append(self.recalled[1:], 0)
+        order = np.argsort(false, kind="stable")
+        false, best = false[order], np.maximum.accumulate(recalled[order])
+        last = np.append(np.diff(false) > 0, True)
+        return false[last] / self.images, best[last] / self.lesions
+
+
+def _components(levels: Levels, connectivity: int) -> tuple[Counts, Counts, FloatArray]:
+    """Every connected component that any threshold shows, once: it is there from level `top` down to above `end`.
+
+    Returns:
+        tops, ends: N levels each.
+        centres: N×2, x and y of the middle of the bounding rectangle.
+    """
+    missing = [(0, max(0, _LEAST_SIDE - side)) for side in levels.shape]
+    levels = np.pad(levels, missing)  # level 0 is in no component
+    parents, order = max_tree(levels, connectivity=connectivity)
+    value, above = levels.ravel(), parents.ravel()
+    stands = value[above] != value  # for its component, as one of its pixels does
+    stands[order[0]] = True
+    pixels = order[stands[order]]  # outer components come before those within
+    number = np.empty(value.size, np.intp)
+    number[pixels] = np.arange(len(pixels))
+    home = number[np.where(stands, np.arange(value.size), above)]
+    outer = home[above[pixels]]
+    edges = _bounds(home, outer, levels.shape)
+    centres = np.stack([edges[1] - edges[3] + 1, edges[0] - edges[2] + 1], axis=1) / 2
+    tops = value[pixels].astype(np.int64)
+    ends = tops[outer]
+    ends[0] = 0  # the whole image is there down to the lowest threshold
+    return tops, ends, centres
+
+
+def _bounds(home: NDArray[np.intp], outer: NDArray[np.intp], size: tuple[int, ...]) -> NDArray[np.int32]:
+    """The least row and column, and the greatest ones with a minus, of each component: 4×N.
+
+    A component's pixels are its own and those of the components within it. In round k each hands on what it has to the
+    component 2^k levels further out, so that a tree of depth d needs log2(d) rounds.
+    """
+    row, column = np.divmod(np.arange(home.size, dtype=np.int32), np.int32(size[1]))
+    edges = np.full((4, len(outer)), max(size), np.int32)
+    for edge, own in zip(edges, (row, column, -row, -column), strict=True):
+        np.minimum.at(edge, home, own)
+    edges[:, 0] = 0, 0, 1 - size[0], 1 - size[1]  # number 0 is the whole image
+    further = outer.copy()
+    waiting = np.flatnonzero(further)
+    while waiting.size:
+        to = further[waiting]
+        for edge in edges:
+            np.minimum.at(edge, to, edge[waiting])
+        next_ = further[to]
+        further[waiting] = next_
+        waiting = waiting[next_ != 0]
+    return edges
+
+
+def _inside(points: FloatArray, boxes: FloatArray) -> NDArray[np.bool_]:
+    """Which points (x, y) lie in any box, edges included."""
+    inside = np.zeros(len(points), np.bool_)
+    for x0, y0, x1, y1 in boxes:
+        x, y = points.T
+        inside |= (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+    return inside
+
+
+def _midpoint_levels(levels: Levels, boxes: FloatArray) -> Levels:
+    """The level of the pixel in which each box's midpoint lies."""
+    column, row = np.floor((boxes[:, :2] + boxes[:, 2:]) / 2).astype(np.intp).T
+    outside = np.flatnonzero((row < 0) | (column < 0) | (row >= levels.shape[0]) | (column >= levels.shape[1]))
+    if outside.size:
+        raise ValueError(
+            f"the midpoint of box {boxes[outside[0]].tolist()} lies outside the map of {levels.shape[1]} x "
+            f"{levels.shape[0]} pixels: give boxes in the map's pixels, as [x0, y0, x1, y1]"
+        )
+    found: Levels = levels[row, column]
+    return found
