@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +13,11 @@ from torch import Tensor
 
 UNLABELLED = -1
 """The label of a row whose class is unknown or hidden."""
+
+ROLES = ("P_hos", "N_hos", "P_pub", "N_pub")
+"""What is known of a training image with or without a lesion: where it is (from one's own hospital), or only whether
+there is one (public sets). A batch's `role` counts them from 0; -1 is none.
+"""
 
 RESULT_MARK = "result of semimed-monai"
 """Stands in every mask and map that inference writes, so that none is ever taken for an image."""
@@ -118,6 +123,16 @@ def share(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
         raise ValueError(f"{name} is {value!r}: give a number between 0 and 1")
     return value
+
+
+def in_roles(batch: Mapping[str, Any], roles: Sequence[str]) -> Tensor:
+    """B booleans: the rows that have one of these roles.
+
+    >>> in_roles({"role": torch.tensor([0, 1, 2, 3, -1])}, ["P_hos", "N_hos"])
+    tensor([ True,  True, False, False, False])
+    """
+    role: Tensor = batch["role"]
+    return torch.isin(role, torch.tensor([ROLES.index(name) for name in roles], device=role.device))
 
 
 def class_map(maps: Tensor, classes: Tensor) -> Tensor:

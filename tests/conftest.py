@@ -108,6 +108,7 @@ def step_of(student: Outputs, teacher: Outputs | None = None, **given: Any) -> S
         "label": label,
         "mask": given.pop("mask", torch.zeros(rows, 1, *size)),
         "has_mask": given.pop("has_mask", label != UNLABELLED),
+        "role": given.pop("role", torch.full((rows,), UNLABELLED)),
     }
     parts: dict[str, Any] = {"geometry": SharedGeometry(), "progress": 1.0, "run": lambda images: student, **given}
     return Step(batch=batch, student=student, teacher=teacher, **parts)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from semimed_monai.losses.attention import AttentionConsistency, AttentionLoss
 from semimed_monai.losses.classification import ClassConsistency, CrossEntropy
 from semimed_monai.losses.criterion import Criterion, SigmoidRamp, Term
+from semimed_monai.losses.lesion_map import LesionCrossEntropy
 from semimed_monai.losses.segmentation import DiceCrossEntropy
+from semimed_monai.losses.sharpening import (
+    DynamicSchedule,
+    FixedSchedule,
+    SharpenedConsistency,
+    asymmetric_sharpening,
+    dynamic_sharpening,
+)
 
 __all__ = [
     "AttentionConsistency",
@@ -14,6 +22,12 @@ __all__ = [
     "Criterion",
     "CrossEntropy",
     "DiceCrossEntropy",
+    "DynamicSchedule",
+    "FixedSchedule",
+    "LesionCrossEntropy",
+    "SharpenedConsistency",
     "SigmoidRamp",
     "Term",
+    "asymmetric_sharpening",
+    "dynamic_sharpening",
 ]
