@@ -9,14 +9,17 @@ from semimed_monai.networks.attention_classifier import (
 )
 from semimed_monai.networks.card import load_weights, read_card, refuse_other_weights, weights_file, write_card
 from semimed_monai.networks.imagenet import load_imagenet
+from semimed_monai.networks.lesion_map import DeployedLesionMap, LesionMapNetwork
 from semimed_monai.networks.segmenter import DeployedSegmenter, Segmenter
 from semimed_monai.networks.teacher import Teacher
 
 __all__ = [
     "AttentionClassifier",
     "DeployedAttentionClassifier",
+    "DeployedLesionMap",
     "DeployedSegmenter",
     "GradCAMClassifier",
+    "LesionMapNetwork",
     "Segmenter",
     "Teacher",
     "load_imagenet",
