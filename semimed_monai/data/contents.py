@@ -21,21 +21,23 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from semimed_monai.data.roles import box_problem
 from semimed_monai.files import cache_folder
 
 # nibabel has no type hints.
 turning: Any = nib.orientations
 
 # Raise it when the checks become stricter: what older ones found good is then examined again.
-_CHECKS = 2
+_CHECKS = 3
 
 
 class Use(NamedTuple):
-    """The files that an item names, and the slice that it takes of them."""
+    """The files that an item names, the slice that it takes of them, and the boxes that should lie in it."""
 
     where: str
     files: Mapping[str, str]
     slice: object
+    boxes: Sequence[Sequence[float]] = ()
 
 
 class _Contents(NamedTuple):
@@ -164,7 +166,9 @@ def _stamp(paths: Sequence[Path], digest: str) -> Path:
 
 
 def _use_problems(uses: Sequence[Use], found: Mapping[str, _Contents]) -> list[str]:
-    """Slices that an image does not have or an item does not name; masks off their image's grid, each pair once."""
+    """Slices that an image does not have or an item does not name; boxes outside it; masks off their image's grid, each
+    pair once.
+    """
     problems: list[str] = []
     pairs: dict[tuple[str, str], tuple[str, str]] = {}
     for use in uses:
@@ -172,6 +176,8 @@ def _use_problems(uses: Sequence[Use], found: Mapping[str, _Contents]) -> list[s
         if name not in found:
             continue
         if wrong := _slice_problem(use.slice, name, found[name].slices):
+            problems.append(f"{use.where}: {wrong}")
+        if wrong := box_problem(use.boxes, *found[name].shape[:2]):
             problems.append(f"{use.where}: {wrong}")
         for key in ("mask", "label_map"):
             if use.files.get(key) in found:

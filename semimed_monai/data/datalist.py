@@ -10,9 +10,10 @@ A datalist is a JSON file; its paths are relative to its own folder:
 An item is an image (NIfTI, PNG, JPEG, a DICOM file or the folder of a DICOM series) and what is known of it: `slice`
 (from 0, along a NIfTI's left-right axis, or the place in the DICOM series; needed where there are several), `label`
 (class index, or 0 or 1 per class), `mask` (whole numbers; above 0 is inside), `label_map` (a file whose nonzero value
-is class index + 1, in place of label and mask), `boxes`, `group` (what may not be split: person, lesion, study), `id`,
-and in training `labelled` (its group keeps or loses its labels, whatever the share). In a list without any label, for
-segmentation, the items with a mask are the labelled ones, and a mask's values are class indices.
+is class index + 1, in place of label and mask), `boxes` ([x0, y0, x1, y1] in pixels; pixel j lies from j to j + 1),
+`group` (what may not be split: person, lesion, study), `id`, and in training `labelled` (its group keeps or loses its
+labels, whatever the share) and `role` (`semimed_monai.data.roles`). In a list without any label, for segmentation, the
+items with a mask are the labelled ones, and a mask's values are class indices.
 
 Looked for: MONAI's `load_decathlon_datalist` reads one section and checks nothing; JSON Schema would check the form,
 but neither files nor groups.
@@ -28,16 +29,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from semimed_monai.data.contents import Use, file_problems
+from semimed_monai.data.roles import keeps_boxes, role_problem, roles_problems
 from semimed_monai.data.splits import choose_labelled, classes_of, group_of, group_problems
 from semimed_monai.files import whole
-from semimed_monai.vocabulary import UNLABELLED, item_id
+from semimed_monai.vocabulary import ROLES, UNLABELLED, item_id
 
 FORMAT = "semimed-datalist/1"
 SECTIONS = ("training", "validation", "test")
 _HEAD_KEYS = ("format", "name", "version", "provenance", "classes", *SECTIONS)
 _FILE_KEYS = ("image", "mask", "label_map")
 _GRADES = ("label", "label_map")
-_ITEM_KEYS = ("image", "slice", "label", "mask", "label_map", "boxes", "group", "id", "labelled")
+_ITEM_KEYS = ("image", "slice", "label", "mask", "label_map", "boxes", "group", "id", "labelled", "role")
 _SHOWN = 50  # problems in one message: those after so many are seldom of another kind
 
 
@@ -109,6 +111,7 @@ class Datalist:
         problems += _repeated(rows)
         if segmentation and _graded(rows):
             problems.append("it has labels, so its masks are no class numbers: give a list of images and masks only")
+        problems += roles_problems(head.get("training", []))
         named = [row for row in rows if "image" in row.files]
         problems += group_problems({name: [row.item for row in named if row.section == name] for name in SECTIONS})
         keep: set[int] = set()
@@ -118,7 +121,7 @@ class Datalist:
             if "training" in sections:
                 problems += _training_problems(rows, keep, self.classes, self._setting)
         if check:
-            uses = [Use(str(row), row.files, row.item.get("slice")) for row in rows]
+            uses = [Use(str(row), row.files, row.item.get("slice"), _boxes(row.item)) for row in rows]
             problems += file_problems(uses, self.root, self.digest, classes=len(self.classes), graded=_graded(rows))
         if problems:
             raise DatalistError(file, problems)
@@ -224,9 +227,10 @@ class _Row(NamedTuple):
         known = self.item if kept else {}
         files = {key: str(root / known[key]) if known.get(key) else None for key in ("mask", "label_map")}
         label = blank if known.get("label") is None else known["label"]
-        boxes = {"boxes": known["boxes"]} if known.get("boxes") is not None else {}
+        boxes = {"boxes": known["boxes"]} if known.get("boxes") is not None and keeps_boxes(known) else {}
+        role = {"role": ROLES.index(self.item["role"])} if self.item.get("role") else {}
         image = {"image": str(root / self.item["image"]), "slice": self.item.get("slice")}
-        return {"id": self.id, "group": group_of(self.item), **image, "label": label, **files, **boxes}
+        return {"id": self.id, "group": group_of(self.item), **image, "label": label, **files, **boxes, **role}
 
 
 def _file_of(path: str | Path, segmentation: bool) -> Path:
@@ -302,9 +306,17 @@ def _item_problems(row: _Row, classes: Sequence[str]) -> list[str]:
         problems.append("a label_map is class and mask in one: remove 'label' and 'mask', or the label_map")
     if boxes is not None and not (isinstance(boxes, list) and all(map(_is_box, boxes))):
         problems.append(f"boxes {boxes!r} must be a list of [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
+    if wrong := role_problem(item, row.section):
+        problems.append(wrong)
     if item.get("labelled") is not None and (row.section != "training" or type(item["labelled"]) is not bool):
         problems.append(f"labelled {item['labelled']!r}: it may only be true or false, and only in training")
     return problems
+
+
+def _boxes(item: Mapping[str, Any]) -> Sequence[Sequence[float]]:
+    """Those that have the form of one."""
+    boxes = item.get("boxes")
+    return [box for box in boxes if _is_box(box)] if isinstance(boxes, list) else []
 
 
 def _is_box(box: Any) -> bool:
