@@ -127,21 +127,24 @@ def _run(experiment: Experiment, cells: Sequence[Cell], launcher: str, tracking:
     waiting = [cell for cell in cells if cell not in done]
     failures = []
     for cell in done:
-        refuse_unknown_scores(experiment, cell)
-        if tracking is not None:
-            tracking.log(cell)
+        _take(experiment, cell, tracking)
     with tqdm(total=len(cells), initial=len(done), unit="cell", desc="cells", file=sys.stderr) as progress:
         for cell, failure in LAUNCHERS[launcher](waiting):
             if failure:
                 failures.append(f"{cell}: {failure}")
                 progress.write(f"{cell} failed: {failure}", file=sys.stderr)
             else:
-                refuse_unknown_scores(experiment, cell)
-                if tracking is not None:
-                    tracking.log(cell)
+                _take(experiment, cell, tracking)
             progress.set_postfix_str(str(cell))
             progress.update()
     return failures
+
+
+def _take(experiment: Experiment, cell: Cell, tracking: Tracking | None) -> None:
+    """A finished cell into the table, and into MLflow."""
+    refuse_unknown_scores(experiment, cell)
+    if tracking is not None:
+        tracking.log(cell)
 
 
 if __name__ == "__main__":
