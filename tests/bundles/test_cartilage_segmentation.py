@@ -295,12 +295,14 @@ def test_rows_of_an_evaluation_and_frozen_averages_are_keys(
     train.initialize()
     parsed = train.parser.get_parsed_content
     assert [parsed(f"{part}#dataloader").batch_size for part in ("validate", "test")] == [7, 7]
-    trainer = parsed("train#trainer")
-    norms = {name: value.clone() for name, value in trainer.student.state_dict().items() if "running" in name}
-    assert norms
-    trainer.run()
-    after = trainer.student.state_dict()
-    assert all(torch.equal(after[name], value) for name, value in norms.items())
+    student = parsed("student")
+    averages = {name: value.clone() for name, value in student.state_dict().items() if "running" in name}
+    before = student.state_dict()["model.0.conv.unit0.conv.weight"].clone()
+    train.run()
+    after = student.state_dict()
+    assert averages
+    assert all(torch.equal(after[name], value) for name, value in averages.items())
+    assert not torch.equal(after["model.0.conv.unit0.conv.weight"], before)
 
 
 def test_the_exported_script_equals_the_network(trained: tuple[Path, str], tmp_path: Path) -> None:
