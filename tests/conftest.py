@@ -109,6 +109,7 @@ def step_of(student: Outputs, teacher: Outputs | None = None, **given: Any) -> S
         "mask": given.pop("mask", torch.zeros(rows, 1, *size)),
         "has_mask": given.pop("has_mask", label != UNLABELLED),
         "role": given.pop("role", torch.full((rows,), UNLABELLED)),
+        "id": given.pop("id", [str(row) for row in range(rows)]),
     }
     parts: dict[str, Any] = {"geometry": SharedGeometry(), "progress": 1.0, "run": lambda images: student, **given}
     return Step(batch=batch, student=student, teacher=teacher, **parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from semimed_monai.engines.evaluator import SectionEvaluator, read_grading, read_segmentation
+from semimed_monai.engines.evaluator import SectionEvaluator, read_grading, read_lesions, read_segmentation
 from semimed_monai.engines.processes import is_not_first, join_processes, local_device, on_device
 from semimed_monai.engines.trainer import NonFiniteLossError, OptimiserEvents, SemiSupervisedTrainer, term_values
 
@@ -16,6 +16,7 @@ __all__ = [
     "local_device",
     "on_device",
     "read_grading",
+    "read_lesions",
     "read_segmentation",
     "term_values",
 ]

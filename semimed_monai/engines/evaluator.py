@@ -33,6 +33,15 @@ def read_segmentation(outputs: Outputs) -> dict[str, Tensor]:
     return {"segmentation": required(outputs.logits, outputs, "logits").argmax(dim=1, keepdim=True)}
 
 
+def read_lesions(outputs: Outputs) -> dict[str, Tensor]:
+    """A detector's answer: `map` (B×1×H×W), where lesions are, and `probabilities` (B×2) of an image without and with
+    one: of the classifier where the network is one, otherwise the map's maximum.
+    """
+    maps, logits = required(outputs.maps, outputs, "maps"), required(outputs.logits, outputs, "logits")
+    score = torch.softmax(logits, dim=1)[:, 1] if logits.dim() == 2 else maps.flatten(1).amax(dim=1)
+    return {"map": maps, "probabilities": torch.stack([1 - score, score], dim=1)}
+
+
 class SectionEvaluator(SupervisedEvaluator):
     """Runs a network over batches; its output is the batch with what `read` makes of the network's outputs.
 
@@ -43,7 +52,7 @@ class SectionEvaluator(SupervisedEvaluator):
         device: where to run.
         val_data_loader: the section's batches.
         network: what to evaluate.
-        read: outputs → what metrics look at: `read_grading` or `read_segmentation`.
+        read: outputs → what metrics look at: `read_grading`, `read_segmentation` or `read_lesions`.
         precision, channels_last: as the trainer's. Recipes leave them out: what is reported was computed in fp32.
         key_val_metric, additional_metrics, val_handlers, inferer: as in MONAI.
 

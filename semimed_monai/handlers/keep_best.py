@@ -34,9 +34,10 @@ class KeepBest:
         save: files, each with its `path` and the `network` whose weights it gets. The first is the deployable one.
         card: what else to write into network.json (image size, classes), or None for no such file.
         patience: validations without a new best after which the run ends, or None.
+        first_epoch: the validations before it do not count: those of a first of two stages.
 
     Raises:
-        ValueError: at the first validation, if it has no such metric.
+        ValueError: at the start, if the first epoch is after the last; at the first validation, if it has no such metric.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class KeepBest:
         save: Sequence[Mapping[str, Any]],
         card: Mapping[str, Any] | None = None,
         patience: int | None = None,
+        first_epoch: int = 1,
     ) -> None:
         self.validator = validator
         self.metric = metric
         self.save = {Path(file["path"]): file["network"] for file in save}
         self.card = card
         self.patience = patience
+        self.first_epoch = first_epoch
         self.best = -math.inf
         self.best_epoch = 0
         self._validations_since = 0
@@ -61,8 +64,16 @@ class KeepBest:
         self._trainer = engine
         engine.remembered["best"] = self
         self.validator.add_event_handler(Events.COMPLETED, self._compare)
+        engine.add_event_handler(Events.STARTED, self._refuse_no_epoch)
         engine.add_event_handler(Events.EPOCH_STARTED, self._stop_if_done)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._validate_last)
+
+    def _refuse_no_epoch(self) -> None:
+        if self.first_epoch > self._trainer.state.max_epochs:
+            raise ValueError(
+                f"epoch {self.first_epoch} is the first whose weights may be kept, and the run ends with epoch "
+                f"{self._trainer.state.max_epochs}: raise max_epochs"
+            )
 
     def _validate_last(self) -> None:
         """Whatever the interval: what is kept at the end is of this run, and its last epochs had their chance."""
@@ -84,6 +95,8 @@ class KeepBest:
         if self.metric not in validator.state.metrics:
             known = ", ".join(validator.state.metrics)
             raise ValueError(f"validation has no metric {self.metric!r}; it has {known}")
+        if validator.state.epoch < self.first_epoch:
+            return
         value = validator.state.metrics[self.metric]
         if value > self.best:
             self.best, self.best_epoch, self._validations_since = float(value), validator.state.epoch, 0

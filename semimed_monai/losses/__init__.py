@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from semimed_monai.losses.attention import AttentionConsistency, AttentionLoss
 from semimed_monai.losses.classification import ClassConsistency, CrossEntropy
-from semimed_monai.losses.criterion import Criterion, SigmoidRamp, Term
+from semimed_monai.losses.criterion import Criterion, SigmoidRamp, StageRamp, Term
+from semimed_monai.losses.ensembling import TemporalEnsembling
 from semimed_monai.losses.lesion_map import LesionCrossEntropy
+from semimed_monai.losses.map_consistency import MapConsistency
 from semimed_monai.losses.segmentation import DiceCrossEntropy
 from semimed_monai.losses.sharpening import (
     DynamicSchedule,
@@ -25,8 +27,11 @@ __all__ = [
     "DynamicSchedule",
     "FixedSchedule",
     "LesionCrossEntropy",
+    "MapConsistency",
     "SharpenedConsistency",
     "SigmoidRamp",
+    "StageRamp",
+    "TemporalEnsembling",
     "Term",
     "asymmetric_sharpening",
     "dynamic_sharpening",

@@ -43,6 +43,28 @@ class SigmoidRamp:
         return math.exp(-self.steepness * (1.0 - position) ** 2)
 
 
+class StageRamp:
+    """w(τ) = 1 once the share `start` of the run is over, else 0: a term of the second of two stages.
+
+    >>> StageRamp(0.4)(0.4), StageRamp(0.4)(0.41)
+    (0.0, 1.0)
+
+    Args:
+        start: share of the optimiser steps that the first stage takes.
+
+    Raises:
+        ValueError: unless 0 ≤ start < 1.
+    """
+
+    def __init__(self, start: float) -> None:
+        if not 0 <= start < 1:
+            raise ValueError(f"the second stage starts at {start} of the run: give a share from 0 to below 1")
+        self.start = start
+
+    def __call__(self, progress: float) -> float:
+        return float(progress > self.start)
+
+
 def mean_over(each: Tensor, counted: Tensor) -> Tensor:
     """Σ each over the counted rows / their number: over the rows of all processes, whose gradients are averaged.
 

@@ -7,17 +7,16 @@ Looked for: MONAI and torchmetrics have softmax temperatures; none sharpens abou
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from torch import Tensor
-from torch.nn import functional
 
-from semimed_monai.losses.criterion import Term, mean_over
-from semimed_monai.vocabulary import Step, in_roles, required
+from semimed_monai.losses.map_consistency import MapConsistency
+from semimed_monai.vocabulary import Step
 
 Sharpening = Callable[[Tensor, Tensor, Tensor], Tensor]
 """From a map, the threshold t and the degree a to the sharpened map."""
@@ -82,26 +81,23 @@ class FixedSchedule:
         return self.t, self.a
 
 
-class SharpenedConsistency(Term):
-    """L_semi = mean over pixels of KL(p'‖p_s), p' = carry(sharpen(p_t)), the mean over the rows of its role.
+class SharpenedConsistency(MapConsistency):
+    """L_semi = mean over pixels of KL(p'‖p_s), p' = carry(sharpen(p_t)), on the rows of its roles.
 
-    KL is that of two Bernoulli distributions, with 0·log 0 = 0. Pixels that the student's frame has from outside the
-    teacher's do not count. Before each epoch the schedule sets t and a by m, the median over the positive images of
-    the map's maximum, from the student in eval mode on images as they are; `t`, `a` and `m` are logged.
+    Before each epoch the schedule sets t and a by m, the median over the positive images of the map's maximum, from the
+    student in eval mode on images as they are; `t`, `a` and `m` are logged.
 
-    >>> SharpenedConsistency(positives=[]).uses_teacher
-    True
+    >>> SharpenedConsistency(positives=[]).roles
+    ('P_pub',)
 
     Args:
         positives: batches of the images that m is of, each a mapping with `image`; several processes may hold a part
             each.
         schedule: from m to t and a.
         sharpen: the sharpening itself.
-        role: whose rows it is of.
-        weight, ramp: as for every `Term`.
+        roles, weight, ramp: as for `MapConsistency`.
     """
 
-    uses_teacher = True
     guide: Tensor
 
     def __init__(
@@ -109,15 +105,14 @@ class SharpenedConsistency(Term):
         positives: Iterable[Mapping[str, Any]],
         schedule: Callable[[float], tuple[float, float]] | None = None,
         sharpen: Sharpening = dynamic_sharpening,
-        role: str = "P_pub",
+        roles: Sequence[str] = ("P_pub",),
         weight: float = 1.0,
         ramp: Callable[[float], float] | None = None,
     ) -> None:
-        super().__init__(weight, ramp)
+        super().__init__(roles, weight, ramp)
         self.positives = positives
         self.schedule = schedule or DynamicSchedule()
         self.sharpen = sharpen
-        self.role = role
         self.register_buffer("guide", torch.full((3,), torch.nan))  # t, a and m
 
     def attach(self, engine: Engine) -> None:
@@ -128,32 +123,11 @@ class SharpenedConsistency(Term):
         median = median_score(engine.student, self.positives, engine.state.device)
         self.guide.copy_(torch.tensor([*self.schedule(median), median]))
 
-    def forward(self, step: Step) -> Tensor:
-        if step.teacher is None:
-            raise ValueError("SharpenedConsistency needs a teacher, but the run has none: set `teacher`")
-        logits = required(step.student.logits, self, "logits")
-        teacher = required(step.teacher.logits, self, "logits")
+    def target(self, _step: Step, maps: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The sharpened maps."""
         t, a, median = self.guide.clone().unbind()
         self.observed = {"t": t, "a": a, "m": median}
-        target, in_view = step.geometry.carry(self.sharpen(torch.sigmoid(teacher), t, a))
-        target = functional.interpolate(target, size=logits.shape[2:], mode="area").clamp(0, 1)
-        each = bernoulli_divergence(target, logits)
-        if in_view is None:
-            each = each.flatten(1).mean(1)
-        else:
-            seen = (functional.interpolate(in_view, size=logits.shape[2:], mode="area") == 1).float()
-            each = (each * seen).flatten(1).sum(1) / seen.flatten(1).sum(1).clamp(min=1)
-        return mean_over(each, in_roles(step.batch, [self.role]))
-
-
-def bernoulli_divergence(target: Tensor, logits: Tensor) -> Tensor:
-    """KL(p‖σ(z)) = p·log p + (1−p)·log(1−p) − p·log σ(z) − (1−p)·log σ(−z), by element; its gradient in z is σ(z) − p.
-
-    >>> bernoulli_divergence(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([0.0, 0.0, 0.0]))
-    tensor([0.6931, 0.0000, 0.6931])
-    """
-    own = torch.xlogy(target, target) + torch.xlogy(1 - target, 1 - target)
-    return own - target * functional.logsigmoid(logits) - (1 - target) * functional.logsigmoid(-logits)
+        return self.sharpen(maps, t, a), None
 
 
 @torch.no_grad()

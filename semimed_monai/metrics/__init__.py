@@ -7,6 +7,7 @@ from semimed_monai.metrics.collected import Collected
 from semimed_monai.metrics.froc import LevelCounts, levels_of
 from semimed_monai.metrics.grading import auc_one_vs_rest, grading_scores
 from semimed_monai.metrics.key_scores import GradingScore, RowScore, TIoUScore
+from semimed_monai.metrics.lesions import FrocScore, LesionPredictions
 from semimed_monai.metrics.predictions import Predictions, SegmentationPredictions
 from semimed_monai.metrics.rows import Rows
 from semimed_monai.metrics.segmentation import SegmentationScore, class_dice, class_hd95
@@ -23,7 +24,9 @@ from semimed_monai.metrics.tiou import (
 __all__ = [
     "THRESHOLDS",
     "Collected",
+    "FrocScore",
     "GradingScore",
+    "LesionPredictions",
     "LevelCounts",
     "Predictions",
     "RowScore",

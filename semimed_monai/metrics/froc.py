@@ -115,11 +115,7 @@ class LevelCounts:
 
         nan for a set without a lesion.
         """
-        if not self.lesions:
-            return np.full(len(rates), np.nan)
-        rate, recall = self.curve()
-        reached = np.searchsorted(rate, np.asarray(rates) + 1e-12, side="right") - 1
-        return recall[reached]
+        return recall_at(self.false_positives[1:], self.recalled[1:], self.images, self.lesions, rates)
 
     def score(self, rates: Sequence[float] = RATES) -> float:
         """FROC: the mean recall at the rates; nan for a set without a lesion."""
@@ -135,12 +131,30 @@ class LevelCounts:
         """
         if not self.images or not self.lesions:
             raise ValueError(f"no FROC curve of {self.images} images with {self.lesions} lesions")
-        false = np.append(self.false_positives[1:], 0)
-        recalled = np.append(self.recalled[1:], 0)
-        order = np.argsort(false, kind="stable")
-        false, best = false[order], np.maximum.accumulate(recalled[order])
-        last = np.append(np.diff(false) > 0, True)
-        return false[last] / self.images, best[last] / self.lesions
+        return _best(self.false_positives[1:], self.recalled[1:], self.images, self.lesions)
+
+
+def recall_at(false: Counts, recalled: Counts, images: int, lesions: int, rates: Sequence[float]) -> FloatArray:
+    """From the false positives and the recalled lesions at some thresholds: the best recall with at most so many false
+    positives per image, by rate; nan without a lesion.
+
+    >>> recall_at(np.array([4, 1]), np.array([3, 2]), images=10, lesions=4, rates=[0.05, 0.1, 0.5])
+    array([0.  , 0.5 , 0.75])
+    """
+    if not lesions:
+        return np.full(len(rates), np.nan)
+    rate, recall = _best(false, recalled, images, lesions)
+    reached = np.searchsorted(rate, np.asarray(rates) + 1e-12, side="right") - 1
+    return recall[reached]
+
+
+def _best(false: Counts, recalled: Counts, images: int, lesions: int) -> tuple[FloatArray, FloatArray]:
+    """Rising false positives per image, each once, and the best recall at so many or fewer."""
+    false, recalled = np.append(false, 0), np.append(recalled, 0)  # above all levels nothing is active
+    order = np.argsort(false, kind="stable")
+    false, best = false[order], np.maximum.accumulate(recalled[order])
+    last = np.append(np.diff(false) > 0, True)
+    return false[last] / images, best[last] / lesions
 
 
 def _components(levels: Levels, connectivity: int) -> tuple[Counts, Counts, FloatArray]:

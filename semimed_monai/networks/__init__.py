@@ -8,6 +8,7 @@ from semimed_monai.networks.attention_classifier import (
     GradCAMClassifier,
 )
 from semimed_monai.networks.card import load_weights, read_card, refuse_other_weights, weights_file, write_card
+from semimed_monai.networks.chexnet import CheXNet
 from semimed_monai.networks.imagenet import load_imagenet
 from semimed_monai.networks.lesion_map import DeployedLesionMap, LesionMapNetwork
 from semimed_monai.networks.segmenter import DeployedSegmenter, Segmenter
@@ -15,6 +16,7 @@ from semimed_monai.networks.teacher import Teacher
 
 __all__ = [
     "AttentionClassifier",
+    "CheXNet",
     "DeployedAttentionClassifier",
     "DeployedLesionMap",
     "DeployedSegmenter",

@@ -70,6 +70,18 @@ def test_the_first_of_the_largest(run: Run, scores: tuple[float, ...], best: int
     assert (run.handler.best, run.handler.best_epoch) == (scores[best - 1], best)
 
 
+def test_epochs_of_a_first_stage_do_not_count(tmp_path: Path) -> None:
+    run = Run(tmp_path, first_epoch=3, patience=2)
+    run.validate(0.9, 0.8, 0.5, 0.6)
+    assert run.kept() == 4
+    run.validate(0.4)
+    assert not run.trainer.should_terminate
+    too_short = Run(tmp_path, first_epoch=3)
+    too_short.trainer.state.max_epochs = 2
+    with pytest.raises(ValueError, match=r"epoch 3 is the first whose weights may be kept.*raise max_epochs"):
+        too_short.trainer.fire_event(Events.STARTED)
+
+
 def test_never_a_number_never_a_file(run: Run) -> None:
     run.validate(math.nan, math.nan)
     assert not run.file.exists()

@@ -23,7 +23,8 @@ from semimed_monai.losses import (
     asymmetric_sharpening,
     dynamic_sharpening,
 )
-from semimed_monai.losses.sharpening import bernoulli_divergence, median_score
+from semimed_monai.losses.map_consistency import bernoulli_divergence
+from semimed_monai.losses.sharpening import median_score
 from semimed_monai.networks import Teacher
 from semimed_monai.views import Views
 from semimed_monai.vocabulary import ROLES, Outputs, Step
