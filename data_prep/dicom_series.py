@@ -22,6 +22,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 from data_prep.faults import Fault, first
+from semimed_monai.transforms.codecs import has_decoder, without_decoder
 from semimed_monai.transforms.grid import Grid
 from semimed_monai.transforms.series import (
     SAME_DIRECTION,
@@ -149,25 +150,9 @@ def _header(file: Path, data: Any) -> Header:
 
 
 def _undecodable(syntax: UID) -> Fault | None:
-    if not syntax.is_compressed or syntax.is_deflated or (_decoder(syntax) and _READ_BY_ITK.match(syntax.name)):
+    if not syntax.is_compressed or syntax.is_deflated or (has_decoder(syntax) and _READ_BY_ITK.match(syntax.name)):
         return None
-    return Fault(
-        f"compressed as {syntax.name} ({syntax}), for which no decoder is installed: pip install python-gdcm, or "
-        "decompress the files (gdcmconv --raw IN OUT)"
-    )
-
-
-def _decoder(syntax: UID) -> bool:
-    """Whether pydicom, which checks the files of a datalist, can decode it."""
-    if int(pydicom.__version__.split(".")[0]) >= 3:
-        from pydicom.pixels.decoders.base import get_decoder  # noqa: PLC0415 - pydicom 2 does not have it
-
-        try:
-            return get_decoder(syntax).is_available
-        except NotImplementedError:  # films, and what pydicom has never heard of
-            return False
-    handlers: list[Any] = pydicom.config.pixel_data_handlers
-    return any(handler.is_available() and handler.supports_transfer_syntax(syntax) for handler in handlers)
+    return Fault(without_decoder(syntax))
 
 
 def _no_volume(headers: Sequence[Header]) -> Fault | None:

@@ -8,6 +8,7 @@ from semimed_monai.transforms.dicom_results import Author, Source, write_capture
 from semimed_monai.transforms.dilation import Dilate, Dilated
 from semimed_monai.transforms.grid import Grid, read_grid
 from semimed_monai.transforms.overlays import overlay
+from semimed_monai.transforms.radiographs import LesionsToSquare, LoadRadiograph, box_mask, chest_xray, read_radiograph
 from semimed_monai.transforms.slices import (
     LoadSlice,
     ScalePercentilesd,
@@ -17,7 +18,7 @@ from semimed_monai.transforms.slices import (
     slice_items,
     slice_items_of,
 )
-from semimed_monai.transforms.squares import from_square, to_square
+from semimed_monai.transforms.squares import boxes_from_square, boxes_to_square, from_square, to_square
 from semimed_monai.transforms.volumes import read_image
 from semimed_monai.transforms.writers import result_mark, to_source_geometry, write_map, write_mask
 
@@ -27,10 +28,16 @@ __all__ = [
     "Dilate",
     "Dilated",
     "Grid",
+    "LesionsToSquare",
+    "LoadRadiograph",
     "LoadSlice",
     "ScalePercentilesd",
     "Source",
     "ToSquared",
+    "box_mask",
+    "boxes_from_square",
+    "boxes_to_square",
+    "chest_xray",
     "correct_bias",
     "from_square",
     "knee_mr",
@@ -38,6 +45,7 @@ __all__ = [
     "photograph",
     "read_grid",
     "read_image",
+    "read_radiograph",
     "result_mark",
     "slice_items",
     "slice_items_of",

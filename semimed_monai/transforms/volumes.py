@@ -98,6 +98,16 @@ def read_image(path: str, *, n4: bool = False, colour: bool = False) -> tuple[Pl
     return result
 
 
+def read_grey_picture(path: str) -> NDArray[Any]:
+    """A PNG's or JPEG's rows x columns, in the type that they are stored in; not kept in memory.
+
+    Raises:
+        ValueError: as `read_image`.
+    """
+    stored: NDArray[Any] = _load(path, _grey_image)[0][0]
+    return stored
+
+
 def read_mask(path: str, image: Grid) -> NDArray[Any]:
     """A mask's integer values in the slices x rows x columns of its image.
 

@@ -84,7 +84,7 @@ def test_what_is_no_sagittal_grey_volume_is_left_out_by_name(tree, capsys):
 
 
 def test_a_syntax_without_a_decoder_is_named_with_the_remedy(tree, monkeypatch):
-    monkeypatch.setattr("data_prep.dicom_series._decoder", lambda syntax: False)
+    monkeypatch.setattr("data_prep.dicom_series.has_decoder", lambda syntax: False)
     for file in (tree / "s9" / "pd").iterdir():
         data = pydicom.dcmread(file)
         data.file_meta.TransferSyntaxUID = JPEGLosslessSV1
