@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from semimed_monai.data.datalist import Datalist, DatalistError, write_datalist
 from semimed_monai.data.find import find_images
+from semimed_monai.data.roles import of_role, roles_of
 from semimed_monai.data.splits import choose_labelled, labels_of, split_by_group
 from semimed_monai.data.streams import TwoStreamBatches
 from semimed_monai.data.tolerant import TolerantDataset
@@ -16,6 +17,8 @@ __all__ = [
     "choose_labelled",
     "find_images",
     "labels_of",
+    "of_role",
+    "roles_of",
     "split_by_group",
     "write_datalist",
 ]

@@ -134,9 +134,25 @@ class Datalist:
             name = row.section if row.section != "training" else "labelled" if kept else "unlabelled"
             self._items[name].append(row.for_reader(self.root, kept, blank))
 
-    def labelled(self) -> list[dict[str, Any]]:
-        """The training items that keep their labels."""
-        return [dict(item) for item in self._items["labelled"]]
+    def labelled(self, roles: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """The training items that keep their labels; with `roles`, those of them that have one of these.
+
+        Raises:
+            ValueError: an unknown role, or one that no such item has.
+        """
+        items = [dict(item) for item in self._items["labelled"]]
+        if not roles:
+            return items
+        if unknown := [role for role in roles if role not in ROLES]:
+            raise ValueError(f"role {unknown[0]!r} is unknown: choose among {', '.join(ROLES)}")
+        numbers = {role: ROLES.index(role) for role in roles}
+        there = {item.get("role") for item in items}
+        if missing := [role for role, number in numbers.items() if number not in there]:
+            raise ValueError(
+                f"datalist {self.name!r} has no training item of role {', '.join(missing)}: add some, or leave the "
+                "role out of `roles`"
+            )
+        return [item for item in items if item.get("role") in numbers.values()]
 
     def unlabelled(self) -> list[dict[str, Any]]:
         """The training items whose labels are hidden or were never known."""

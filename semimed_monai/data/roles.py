@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch.utils.data import Subset
+
 from semimed_monai.vocabulary import ROLES
 
 
@@ -21,6 +23,30 @@ def keeps_boxes(item: Mapping[str, Any]) -> bool:
     (False, True, True)
     """
     return item.get("role") not in ("P_pub", "N_pub")
+
+
+def roles_of(items: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The role of each item that a `Datalist` gave, by number: what `TwoStreamBatches` takes as `labels`.
+
+    >>> roles_of([{"image": "0.png", "role": 2}, {"image": "1.png", "role": 0}])
+    [2, 0]
+
+    Raises:
+        ValueError: an item without a role.
+    """
+    without = [item for item in items if item.get("role", -1) < 0]
+    if without:
+        raise ValueError(
+            f"{len(without)} of {len(items)} training items have no role, the first {without[0]['image']}: write one "
+            f"of {', '.join(ROLES)} for each into the datalist"
+        )
+    return [int(item["role"]) for item in items]
+
+
+def of_role(dataset: Any, role: str) -> Subset[Any]:
+    """The part of a MONAI dataset whose items have this role; what it has cached is not cached twice."""
+    number = ROLES.index(role)
+    return Subset(dataset, [place for place, item in enumerate(dataset.data) if item.get("role") == number])
 
 
 def role_problem(item: Mapping[str, Any], section: str) -> str | None:

@@ -37,7 +37,7 @@ class KeepBest:
         first_epoch: the validations before it do not count: those of a first of two stages.
 
     Raises:
-        ValueError: at the start, if the first epoch is after the last; at the first validation, if it has no such metric.
+        ValueError: at the start, if the first epoch comes after the last; at a validation that has no such metric.
     """
 
     def __init__(

@@ -60,9 +60,7 @@ class FrocScore(Metric):
 
     required_output_keys = _OF_LESIONS
 
-    def __init__(
-        self, rates: Sequence[float] = RATES, output_transform: Callable[[Any], Any] = whole_output
-    ) -> None:
+    def __init__(self, rates: Sequence[float] = RATES, output_transform: Callable[[Any], Any] = whole_output) -> None:
         self.rates = tuple(rates)
         super().__init__(output_transform=output_transform, device="cpu", skip_unrolling=True)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from monai.data import CacheDataset
 from PIL import Image
 
-from semimed_monai.data import Datalist, write_datalist
+from semimed_monai.data import Datalist, of_role, roles_of, write_datalist
 from semimed_monai.vocabulary import ROLES
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -93,3 +94,24 @@ def test_a_list_without_roles_needs_none(films, changed):
     rows = Datalist(changed(films, drop)).labelled()
     assert not [row for row in rows if "role" in row]
     assert json.dumps([row["boxes"] for row in rows if "boxes" in row]) == json.dumps([BOX] * 4)
+
+
+def test_some_roles_of_a_list(films):
+    assert [ROLES[row["role"]] for row in Datalist(films).labelled(["N_pub", "P_hos"])] == ["P_hos"] * 2 + ["N_pub"] * 2
+    with pytest.raises(ValueError, match="role 'P_all' is unknown: choose among P_hos"):
+        Datalist(films).labelled(["P_all"])
+
+
+def test_a_role_that_no_item_has_is_said(films, changed):
+    changed(films, lambda head: head["training"].pop(7) and head["training"].pop(5))
+    with pytest.raises(ValueError, match=r"'films' has no training item of role N_pub: add some, or leave"):
+        Datalist(films).labelled(["P_hos", "N_pub"])
+
+
+def test_a_dataset_is_cut_by_role_and_roles_are_numbers():
+    items = [{"image": f"{place}.png", "role": role} for place, role in enumerate((2, 0, 2))]
+    assert roles_of(items) == [2, 0, 2]
+    part = of_role(CacheDataset(items, transform=lambda item: item["image"], progress=False), "P_pub")
+    assert list(part) == ["0.png", "2.png"]
+    with pytest.raises(ValueError, match=r"1 of 2 training items have no role, the first x\.png"):
+        roles_of([{"image": "0.png", "role": 1}, {"image": "x.png"}])
