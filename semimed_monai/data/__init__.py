@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from semimed_monai.data.boxes import collate_boxes
 from semimed_monai.data.datalist import Datalist, DatalistError, write_datalist
 from semimed_monai.data.find import find_images
 from semimed_monai.data.roles import of_role, roles_of
@@ -15,6 +16,7 @@ __all__ = [
     "TolerantDataset",
     "TwoStreamBatches",
     "choose_labelled",
+    "collate_boxes",
     "find_images",
     "labels_of",
     "of_role",

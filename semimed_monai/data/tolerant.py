@@ -29,13 +29,19 @@ class TolerantDataset(Dataset):
         transform: from an item to a row.
         size: pixels along each side of the transform's images.
         channels: of the transform's images.
+        blank: what a blank row has under the transform's other keys, if there are others than a slice's.
     """
 
     def __init__(
-        self, data: Sequence[Mapping[str, Any]], transform: Callable[[Any], Any], size: int, channels: int = 1
+        self,
+        data: Sequence[Mapping[str, Any]],
+        transform: Callable[[Any], Any],
+        size: int,
+        channels: int = 1,
+        blank: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(data=data, transform=transform)
-        self.size, self.channels = size, channels
+        self.size, self.channels, self.blank = size, channels, dict(blank or {})
         self._problems: dict[str, str] = {}
 
     def _transform(self, index: int) -> dict[str, Any]:
@@ -56,6 +62,7 @@ class TolerantDataset(Dataset):
             "source": image,
             "slice": int(item.get("slice") or 0),
             "problem": self._problems[image],
+            **self.blank,
         }
 
 
