@@ -1,8 +1,9 @@
-"""Volumes as NIfTI files and as DICOM MR series, and a folder that is built once, whole or not at all.
+"""Volumes as NIfTI files and as DICOM MR series, radiographs as DICOM CR and as PNG, and a folder that is built once,
+whole or not at all.
 
 Looked for: monai.data.NibabelWriter (gzip at level 9 and the time in the header: slow, and other bytes every time),
 monai ITKWriter (writes single DICOM slices without patient, study and series), highdicom (segmentations and derived
-objects, no plain MR images).
+objects, no plain MR or CR images).
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import nibabel as nib
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 
 def write_nifti(path: str | Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
@@ -57,8 +59,7 @@ def write_dicom_series(
     Raises:
         ValueError: values outside 12 bits, or slices that run against row × column, which readers would turn round.
     """
-    if volume.min() < 0 or volume.max() > 4095:
-        raise ValueError(f"{patient_id}: a 12-bit MR image holds 0 to 4095, got {volume.min()} to {volume.max()}")
+    _ensure_12_bits(volume, patient_id)
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
     if np.linalg.det(lps[:3, :3]) <= 0:
         raise ValueError(f"{patient_id}: slices run against row × column; flip the last axis and its affine column")
@@ -75,24 +76,84 @@ def write_dicom_series(
     return paths
 
 
+def write_dicom_radiograph(
+    path: str | Path,
+    image: NDArray[np.uint16],
+    spacing: float,
+    patient_id: str,
+    uid_source: str = "",
+    *,
+    monochrome1: bool = False,
+) -> None:
+    """Write a Computed Radiography Image Storage file of a frontal chest film, with a window over all of its 12 bits.
+
+    Args:
+        path: the file.
+        image: rows × columns, 0 to 4095, bones bright.
+        spacing: mm of a pixel, on the detector.
+        patient_id: also the seed of the UIDs.
+        uid_source: what else tells this image from others of the same patient id, for example the set's key.
+        monochrome1: store it as many detectors do: 0 is white, and a reader has to exchange black and white.
+
+    Raises:
+        ValueError: values outside 12 bits.
+    """
+    _ensure_12_bits(image, patient_id)
+    film = _twelve_bits(patient_id, f"{uid_source}/{patient_id}")
+    film.SOPClassUID = ComputedRadiographyImageStorage
+    film.SOPInstanceUID = generate_uid(entropy_srcs=[str(film.SeriesInstanceUID), "1"])
+    film.Modality, film.SeriesDescription, film.BodyPartExamined = "CR", "PA synthetic phantom", "CHEST"
+    film.ViewPosition, film.PatientOrientation, film.ImageType = "PA", ["L", "F"], ["ORIGINAL", "PRIMARY"]
+    film.ImagerPixelSpacing = _decimal(np.array([spacing, spacing]))
+    film.InstanceNumber = 1
+    film.PhotometricInterpretation = "MONOCHROME1" if monochrome1 else "MONOCHROME2"
+    film.WindowCenter, film.WindowWidth = 2048, 4096
+    film.Rows, film.Columns = image.shape
+    film.PixelData = np.ascontiguousarray(4095 - image if monochrome1 else image, dtype="<u2").tobytes()
+    _save(Path(path), film)
+
+
+def write_png(path: str | Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    """Write a grey PNG of 8 or 16 bits, fastest compression (noise does not become smaller with more).
+
+    Example:
+        >>> write_png("/tmp/film.png", np.zeros((4, 4), np.uint8))
+    """
+    Image.fromarray(image).save(path, compress_level=1)
+
+
+def _ensure_12_bits(image: NDArray[Any], patient_id: str) -> None:
+    if image.min() < 0 or image.max() > 4095:
+        raise ValueError(f"{patient_id}: a 12-bit image holds 0 to 4095, got {image.min()} to {image.max()}")
+
+
 def _decimal(values: NDArray[np.float64]) -> list[str]:
     """Decimal strings: DICOM allows 16 characters."""
     return [f"{value:.10f}"[:16] for value in values]
 
 
-def _series(lps: NDArray[np.float64], patient_id: str, source: str) -> Dataset:
-    """What all slices of a series share: patient, study, series, equipment, acquisition and plane."""
-    size = np.linalg.norm(lps[:3, :3], axis=0)
+def _twelve_bits(patient_id: str, source: str) -> Dataset:
+    """What images of any modality have: patient, study, series and equipment, and pixels of 12 bits."""
     image = Dataset()
-    image.SOPClassUID = MRImageStorage
     image.PatientName, image.PatientID = f"Phantom^{patient_id}", patient_id
     image.PatientBirthDate, image.PatientSex = "", ""
     image.StudyInstanceUID = generate_uid(entropy_srcs=[source, "study"])
     image.SeriesInstanceUID = generate_uid(entropy_srcs=[source, "series"])
-    image.FrameOfReferenceUID = generate_uid(entropy_srcs=[source, "frame of reference"])
     image.StudyDate, image.StudyTime, image.StudyID = "20000101", "000000", "1"
-    image.AccessionNumber, image.ReferringPhysicianName, image.PositionReferenceIndicator = "", "", ""
-    image.Modality, image.SeriesNumber, image.Manufacturer = "MR", 1, "SemiMed phantom"
+    image.AccessionNumber, image.ReferringPhysicianName = "", ""
+    image.SeriesNumber, image.Manufacturer = 1, "SemiMed phantom"
+    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0
+    return image
+
+
+def _series(lps: NDArray[np.float64], patient_id: str, source: str) -> Dataset:
+    """What all slices of an MR series share, beside that: acquisition and plane."""
+    size = np.linalg.norm(lps[:3, :3], axis=0)
+    image = _twelve_bits(patient_id, source)
+    image.SOPClassUID, image.Modality = MRImageStorage, "MR"
+    image.FrameOfReferenceUID = generate_uid(entropy_srcs=[source, "frame of reference"])
+    image.PositionReferenceIndicator = ""
     image.SeriesDescription, image.BodyPartExamined = "SAG synthetic phantom", "KNEE"
     image.Laterality = "L" if lps[0, 3] > 0 else "R"
     image.PatientPosition, image.ImageType = "FFS", ["ORIGINAL", "PRIMARY", "OTHER"]
@@ -102,8 +163,6 @@ def _series(lps: NDArray[np.float64], patient_id: str, source: str) -> Dataset:
     image.ImageOrientationPatient = _decimal(np.concatenate([lps[:3, 0] / size[0], lps[:3, 1] / size[1]]))
     image.PixelSpacing = _decimal(size[[1, 0]])
     image.SliceThickness = image.SpacingBetweenSlices = _decimal(size[[2]])[0]
-    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
-    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0
     return image
 
 

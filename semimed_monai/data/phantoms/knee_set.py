@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from skimage.morphology import dilation as dilate
 from skimage.morphology import disk
-from tqdm import tqdm
 
 from semimed_monai.data.datalist import write_datalist
 from semimed_monai.data.phantoms.anatomy import (
@@ -29,9 +20,9 @@ from semimed_monai.data.phantoms.anatomy import (
     STANDARD_KNEE,
     KneeAnatomy,
 )
-from semimed_monai.data.phantoms.files import build_once, write_dicom_series, write_nifti
+from semimed_monai.data.phantoms.files import write_dicom_series, write_nifti
 from semimed_monai.data.phantoms.knee import BLOCK, STREAMS, knee_phantom
-from semimed_monai.files import cache_folder
+from semimed_monai.data.phantoms.sets import SetRecipe, write_people
 
 SHARES = {"test": 0.25, "validation": 0.15}  # of the people; the rest is for training
 FEWEST = 2 * BLOCK
@@ -39,32 +30,14 @@ FORMATS = ("nifti", "dicom")
 
 
 @dataclass(frozen=True)
-class _Recipe:
-    """What a set is made from, and thereby its name in the cache."""
+class _Recipe(SetRecipe):
+    kind: ClassVar[str] = "knee"
+    generator: ClassVar[str] = "semimed_monai.data.phantoms.knee_phantom_set"
+    formats: ClassVar[tuple[str, ...]] = FORMATS
 
     people: int
-    seed: int
-    file_format: str
     dilation: int
     anatomy: KneeAnatomy
-    version: str
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return plain
-
-    @property
-    def key(self) -> str:
-        return hashlib.sha256(json.dumps(self.parameters, sort_keys=True).encode()).hexdigest()[:12]
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        return {"generator": "semimed_monai.data.phantoms.knee_phantom_set", "key": self.key, **self.parameters}
-
-    def is_in(self, folder: Path) -> bool:
-        path = folder / "datalist.json"
-        return path.is_file() and json.loads(path.read_text()).get("provenance", {}).get("key") == self.key
 
 
 def knee_phantom_set(
@@ -105,18 +78,10 @@ def knee_phantom_set(
     """
     if people < FEWEST:
         raise ValueError(f"every section needs every grade: ask for {FEWEST} people or more, got people={people}")
-    if file_format not in FORMATS:
-        raise ValueError(f"file_format must be one of {', '.join(FORMATS)}, got {file_format!r}")
-    if type(seed) is not int or seed < 0:
-        raise ValueError(f"seed must be a whole number from 0, got {seed!r}")
     if dilation < 0:
         raise ValueError(f"dilation must not be negative, got {dilation}")
-    recipe = _Recipe(people, seed, file_format, dilation, anatomy, KNEE_PHANTOM_VERSION)
-    if folder is None:
-        folder = cache_folder() / f"knee-{file_format}-v{recipe.version}-{recipe.key}"
-    return build_once(
-        Path(folder).expanduser().resolve(), partial(_build, recipe=recipe, workers=workers), recipe.is_in
-    )
+    recipe = _Recipe(seed, file_format, KNEE_PHANTOM_VERSION, people, dilation, anatomy)
+    return recipe.built(folder, partial(_build, recipe=recipe, workers=workers))
 
 
 def cartilage_mask(site: NDArray[np.uint8], dilation: int) -> NDArray[np.uint8]:
@@ -128,9 +93,7 @@ def cartilage_mask(site: NDArray[np.uint8], dilation: int) -> NDArray[np.uint8]:
 def _build(folder: Path, recipe: _Recipe, workers: int) -> None:
     for name in ("images", "anatomy", "masks"):
         (folder / name).mkdir()
-    with _mapping(workers) as mapping:
-        people = mapping(_write_person, repeat(folder), repeat(recipe), range(recipe.people))
-        grades = list(tqdm(people, "phantom knees", recipe.people, unit="person", file=sys.stderr, delay=2))
+    grades = write_people(_write_person, folder, recipe, range(recipe.people), workers)
     sections = _sections(grades, recipe.seed)
     for name, classes in (("segmentation", KNEE_TISSUES), ("datalist", KNEE_CLASSES)):
         write_datalist(
@@ -146,16 +109,6 @@ def _build(folder: Path, recipe: _Recipe, workers: int) -> None:
                 for section, people_in in sections.items()
             },
         )
-
-
-@contextmanager
-def _mapping(workers: int) -> Iterator[Callable[..., Iterable[tuple[int, ...]]]]:
-    """`map`, or an ordered one over spawned processes."""
-    if workers == 1:
-        yield map
-    else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            yield partial(pool.map, chunksize=4)
 
 
 def _write_person(folder: Path, recipe: _Recipe, index: int) -> tuple[int, ...]:
