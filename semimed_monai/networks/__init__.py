@@ -8,7 +8,7 @@ from semimed_monai.networks.attention_classifier import (
     GradCAMClassifier,
 )
 from semimed_monai.networks.card import load_weights, read_card, refuse_other_weights, weights_file, write_card
-from semimed_monai.networks.chexnet import CheXNet
+from semimed_monai.networks.chexnet import CheXNet, DeployedCheXNet
 from semimed_monai.networks.imagenet import load_imagenet
 from semimed_monai.networks.lesion_map import DeployedLesionMap, LesionMapNetwork
 from semimed_monai.networks.segmenter import DeployedSegmenter, Segmenter
@@ -18,6 +18,7 @@ __all__ = [
     "AttentionClassifier",
     "CheXNet",
     "DeployedAttentionClassifier",
+    "DeployedCheXNet",
     "DeployedLesionMap",
     "DeployedSegmenter",
     "GradCAMClassifier",

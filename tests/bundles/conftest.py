@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -79,6 +82,36 @@ def run_bundle(run_process: RunBundle) -> RunBundle:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def kill_bundle(bundle_cache: Path) -> Callable[..., None]:
+    """kill_bundle(config, "--max_epochs=4", …, cwd=folder, after="epoch 2/4: loss"): a training that is killed a moment
+    after it has printed that, in mid-epoch.
+    """
+
+    def kill(config: Path, *overrides: str, cwd: Path, after: str) -> None:
+        environment = {**os.environ, "SEMIMED_CACHE": str(bundle_cache), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(config), *overrides]
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if after in line:
+                break
+        time.sleep(0.4)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    return kill
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
 
 
 @pytest.fixture(scope="session")

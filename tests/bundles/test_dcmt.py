@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -45,15 +44,6 @@ def into(folder: Path) -> tuple[str, str]:
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.fixture
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
@@ -266,22 +256,11 @@ def test_hidden_labels_and_masks_change_no_bit(dataset: Path, run_bundle: Run, t
 
 
 def test_killed_in_mid_epoch_and_resumed_is_the_uninterrupted_run(
-    run_bundle: Run, bundle_cache: Path, tmp_path: Path
+    run_bundle: Run, kill_bundle: Callable[..., None], tmp_path: Path
 ) -> None:
     settings = (*TINY, "--max_epochs=4", "--steps_per_epoch=12")
     run_bundle(TRAIN, *settings, *into(tmp_path / "whole"), cwd=tmp_path)
-    command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(TRAIN), *settings]
-    environment = {**os.environ, "SEMIMED_CACHE": str(bundle_cache), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [*command, *into(tmp_path / "killed")], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "epoch 2/4: loss" in line:
-            break
-    time.sleep(0.4)  # into the third epoch
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_bundle(TRAIN, *settings, *into(tmp_path / "killed"), cwd=tmp_path, after="epoch 2/4: loss")
     assert not (tmp_path / "killed/metrics.json").exists()
     said = run_bundle(TRAIN, *settings, *into(tmp_path / "killed"), "--resume=True", cwd=tmp_path)
     assert "resumed from" in said

@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 Range = tuple[float, float]
 Plane = NDArray[np.float32]
 
-CHEST_PHANTOM_VERSION = "1"
+CHEST_PHANTOM_VERSION = "2"
 """Part of every set's cache key: raise it whenever the same (seed, index) would give another picture."""
 
 # One random stream per concern: a fracture drawn otherwise leaves anatomy and noise as they are.
@@ -53,22 +53,22 @@ class ChestAnatomy:
     lung: Range = (0.12, 0.24)
     heart: Range = (0.14, 0.26)
     spine: Range = (0.10, 0.18)
-    rib_signal: Range = (0.09, 0.15)
-    texture: Range = (0.008, 0.02)
+    rib_signal: Range = (0.12, 0.20)
+    texture: Range = (0.004, 0.010)
     # Fractures
     fractures: tuple[int, ...] = (1, 1, 2, 3)  # one of these is drawn
     clavicle_share: float = 0.15
-    stepped_share: float = 0.5
-    gap: Range = (2.6, 5.0)
-    step: Range = (3.5, 7.0)
-    depth: Range = (0.65, 1.0)  # share of the bone's signal that the gap lacks
+    stepped_share: float = 0.7
+    gap: Range = (5.0, 8.0)
+    step: Range = (6.0, 11.0)
+    depth: Range = (0.85, 1.0)  # share of the bone's signal that the gap lacks
     # Distractors, drawn without regard to fractures
     vessels: int = 14  # at most, a side
     spots: int = 6  # at most: nodules and calcifications, bright or dark
     tubes: int = 2  # at most
     # The film
     blur: Range = (0.3, 0.6)  # px
-    noise: Range = (0.012, 0.03)
+    noise: Range = (0.006, 0.014)
 
     def __post_init__(self) -> None:
         if self.size < 64:

@@ -1,0 +1,240 @@
+"""The bundle `cxr_fracture` as a user runs it: real processes and films, a folder that is not the repository.
+
+What dcmt's tests show of the common engine (MLflow, the page that fails, a kill in mid-epoch) is not shown again.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from semimed_monai.data import Datalist
+from semimed_monai.data.phantoms import ChestCounts, chest_phantom_set
+from semimed_monai.experiments import Experiment
+from semimed_monai.networks import DeployedLesionMap
+
+CONFIGS = Path(__file__).parents[2] / "bundles/cxr_fracture/configs"
+TRAIN = CONFIGS / "train.json"
+COUNTS = ChestCounts(P_hos=4, N_hos=6, P_pub=6, N_pub=6, P_val=4, N_val=4, P_test=4, N_test=4)
+TINY = (
+    "--profile=phantom",
+    "--image_size=64",
+    "--widths=[8, 8, 16, 16]",
+    "--pyramid=8",
+    "--pretraining_epochs=1",
+    "--max_epochs=3",
+    "--steps_per_epoch=3",
+    "--rows_per_role=2",
+    "--test#evaluation#bootstrap_repeats=20",
+)
+
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return chest_phantom_set(tmp_path_factory.mktemp("films") / "chests", counts=COUNTS)
+
+
+@pytest.fixture
+def own_films(films: Path, tmp_path: Path) -> Path:
+    """A copy that may be changed."""
+    return Path(shutil.copytree(films, tmp_path / "my films"))
+
+
+@pytest.fixture(scope="module")
+def trained(run_bundle: Run, films: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """One small training: its folder, and what it printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    return folder, run_bundle(TRAIN, *TINY, f"--dataset_dir={films}", *into(folder), cwd=folder)
+
+
+def into(folder: Path) -> tuple[str, str]:
+    return f"--output_dir={folder}", f"--ckpt_dir={folder}/models"
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    weights: dict[str, torch.Tensor] = torch.load(folder / "models/model.pt", weights_only=True)
+    return weights
+
+
+def state_of(folder: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(folder / "run_state.pt", weights_only=True)["objects"]
+    return state
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads((folder / "datalist.json").read_text())
+    edit(content)
+    (folder / "datalist.json").write_text(json.dumps(content))
+
+
+def test_it_says_its_schedule_and_leaves_map_scores(trained: tuple[Path, str]) -> None:
+    folder, said = trained
+    for name in ("lesions", "sharpened", "sharpened/t", "sharpened/a", "sharpened/m", "auc", "froc"):
+        assert f"{name} " in said
+    scores = json.loads((folder / "metrics.json").read_text())["scores"]
+    assert scores.keys() == {"student"}  # the teacher is the student
+    assert {"auc", "froc", "recall_at_0.1"} <= scores["student"].keys()
+    with (folder / "predictions.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == COUNTS.P_test + COUNTS.N_test
+    assert (folder / "report.html").is_file()
+
+
+def test_what_is_kept_is_of_the_second_stage(trained: tuple[Path, str]) -> None:
+    assert state_of(trained[0])["best"]["best_epoch"] in (2, 3)
+    card = json.loads((trained[0] / "models/network.json").read_text())
+    network = DeployedLesionMap(**card["arguments"])
+    network.load_state_dict(weights_of(trained[0]))
+
+
+def test_evaluate_gives_the_runs_own_numbers(
+    trained: tuple[Path, str], films: Path, run_bundle: Run, tmp_path: Path
+) -> None:
+    own = ("--image_size", "--widths", "--pyramid", "--profile")
+    run_bundle(
+        [TRAIN, CONFIGS / "evaluate.json"],
+        *[setting for setting in TINY if not setting.startswith(own)],
+        f"--dataset_dir={films}",
+        *into(trained[0]),
+        f"--test#evaluation#output_dir={tmp_path}",
+        cwd=tmp_path,
+    )
+    found, expected = (json.loads((place / "metrics.json").read_text()) for place in (tmp_path, trained[0]))
+    assert found == expected
+
+
+def test_hidden_boxes_change_no_bit(own_films: Path, run_bundle: Run, tmp_path: Path) -> None:
+    """A public positive's boxes, should a datalist have them, reach nothing."""
+    run_bundle(TRAIN, *TINY, f"--dataset_dir={own_films}", *into(tmp_path / "one"), cwd=tmp_path)
+
+    def draw(content: dict[str, Any]) -> None:
+        for item in content["training"]:
+            if item["role"] == "P_pub":
+                item["boxes"] = [[5, 5, 60, 60]]
+
+    change(own_films, draw)
+    run_bundle(TRAIN, *TINY, f"--dataset_dir={own_films}", *into(tmp_path / "two"), cwd=tmp_path)
+    assert same(weights_of(tmp_path / "one"), weights_of(tmp_path / "two"))
+
+
+ENSEMBLING = ("--criterion#terms#sharpened#_disabled_=True", "--criterion#terms#ensembling#_disabled_=False")
+
+
+@pytest.mark.parametrize("method", [(), ENSEMBLING], ids=["sharpening", "ensembling"])
+def test_a_resumed_run_is_the_uninterrupted_one(
+    method: tuple[str, ...], films: Path, run_bundle: Run, kill_bundle: Callable[..., None], tmp_path: Path
+) -> None:
+    """t, a and m, or the bank of maps, are part of the state."""
+    settings = (*TINY, *method, f"--dataset_dir={films}", "--max_epochs=4", "--steps_per_epoch=8")
+    run_bundle(TRAIN, *settings, *into(tmp_path / "whole"), cwd=tmp_path)
+    kill_bundle(TRAIN, *settings, *into(tmp_path / "cut"), cwd=tmp_path, after="epoch 2/4: loss")
+    assert not (tmp_path / "cut/metrics.json").exists()
+    run_bundle(TRAIN, *settings, "--resume=True", *into(tmp_path / "cut"), cwd=tmp_path)
+    whole, cut = (state_of(tmp_path / name) for name in ("whole", "cut"))
+    assert same(whole["student"], cut["student"])
+    assert same(whole["criterion"], cut["criterion"])
+    assert any(value.abs().sum() > 0 for value in whole["criterion"].values())
+
+
+def test_two_processes_train_as_one(
+    films: Path, run_bundle: Run, run_process: Run, tmp_path: Path, free_port: int
+) -> None:
+    settings = (
+        *TINY,
+        *ENSEMBLING,
+        f"--dataset_dir={films}",
+        "--precision=fp32",
+        "--frozen_norm=True",
+        "--optimizer#_target_=torch.optim.SGD",
+        "--learning_rate=0.001",
+    )
+    run_bundle(TRAIN, *settings, *into(tmp_path / "one"), cwd=tmp_path)
+    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port}")
+    configs = json.dumps([str(TRAIN), str(CONFIGS / "multi_gpu_train.json")])
+    run = ("-m", "monai.bundle", "run", "training", "--config_file", configs)
+    run_process(*torchrun, *run, *settings, *into(tmp_path / "two"), cwd=tmp_path)
+    one, two = (state_of(tmp_path / name) for name in ("one", "two"))
+    for part in ("student", "criterion"):
+        for name, value in one[part].items():
+            assert torch.allclose(value.float(), two[part][name].float(), atol=2e-4), (part, name)
+    scores = [json.loads((tmp_path / name / "metrics.json").read_text())["scores"] for name in ("one", "two")]
+    assert scores[0]["student"]["froc"]["value"] == pytest.approx(scores[1]["student"]["froc"]["value"], abs=1e-3)
+
+
+def test_properties_are_complete(tmp_path: Path, films: Path, own_cache: Path) -> None:
+    workflow = ConfigWorkflow(
+        str(TRAIN),
+        workflow_type="train",
+        logging_file=False,
+        output_dir=str(tmp_path),
+        ckpt_dir=str(tmp_path / "models"),
+        dataset_dir=str(films),
+        profile="phantom",
+        rows_per_role=2,
+    )
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
+@pytest.mark.parametrize("table", ["table1", "table2"])
+def test_a_method_calls_itself_what_the_papers_tables_call_it(table: str, tmp_path: Path) -> None:
+    experiment = Experiment.read(TRAIN.parents[1] / "experiments" / f"{table}.json")
+    for cell in experiment.cells(tmp_path, seeds=1):
+        parser = ConfigParser()
+        parser.read_config([str(config) for config in cell.configs])
+        parser.update(dict(cell.settings))
+        for term in ("sharpened#positives", "ensembling#items"):
+            parser[f"criterion#terms#{term}"] = []  # no data set is needed for a name
+        method = parser.get_parsed_content("method")
+        assert method == cell.method if table == "table1" else method == "dynamic sharpening"
+
+
+BAD: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "a box outside the image": (
+        lambda head: head["training"][0].update(boxes=[[100, 100, 140, 120]]),
+        "reaches outside the image of 128 x 128 pixels",
+    ),
+    "a box without size": (
+        lambda head: head["training"][0].update(boxes=[[10, 10, 10, 20]]),
+        "must be a list of [x0, y0, x1, y1] with x0 < x1",
+    ),
+    "a boxed positive without box": (lambda head: head["training"][0].pop("boxes"), "and it has none: add them"),
+    "an unknown role": (lambda head: head["training"][0].update(role="P_priv"), "role 'P_priv' is unknown"),
+    "no boxed positive": (
+        lambda head: head.update(training=[item for item in head["training"] if item["role"] != "P_hos"]),
+        "has no training item of role P_hos",
+    ),
+    "a test positive without box": (
+        lambda head: [item.pop("boxes", None) for item in head["test"]],
+        "is a positive without a box: FROC needs one",
+    ),
+}
+
+
+@pytest.mark.parametrize(("edit", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_named(
+    edit: Callable[[dict[str, Any]], object], message: str, own_films: Path, run_bundle: Run, tmp_path: Path
+) -> None:
+    change(own_films, edit)
+    said = run_bundle(TRAIN, *TINY, f"--dataset_dir={own_films}", *into(tmp_path / "run"), cwd=tmp_path, expect=1)
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_datalists_sections_are_the_hospitals(films: Path) -> None:
+    test = Datalist(films).section("test")
+    assert all("role" not in item for item in test)
+    assert [bool(item.get("boxes")) for item in test] == [item["label"] == 1 for item in test]
