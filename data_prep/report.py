@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_prep.sections import known_by
 from semimed_monai.data import Datalist, DatalistError, write_datalist
+from semimed_monai.vocabulary import ROLES
 
 _NAMED = 10  # names in a line of the report: the datalist's provenance has them all
 
@@ -53,6 +55,8 @@ def deliver(
         except DatalistError as error:
             raise DatalistError(out / "datalist.json", error.problems) from None  # the trial's folder is gone
     print(f"labelled: {_labelled_shares(sections)}")
+    for line in _lesions(sections):
+        print(line)
     for reason, names in facts["left_out"].items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         print(f"{reason}: {len(names)} ({', '.join(names[:_NAMED])}{more})")
@@ -73,6 +77,15 @@ def _missing(classes: Sequence[str], sections: Mapping[str, Sequence[Any]]) -> l
     uses = {"validation": "training keeps the best weights by it", "test": "training ends with its evaluation"}
     notes = [f"no {name} items: {use}" for name, use in uses.items() if not sections.get(name)]
     return notes + ([f"only one class ({classes[0]}): there is nothing to tell apart"] if len(classes) == 1 else [])
+
+
+def _lesions(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """For a detector: how many training images have each role, and how many boxes each section has."""
+    roles = Counter(item["role"] for item in sections.get("training", []) if item.get("role"))
+    lines = ["roles: " + ", ".join(f"{name} {roles[name]}" for name in ROLES)] if roles else []
+    boxes = {name: [len(item["boxes"]) for item in items if item.get("boxes")] for name, items in sections.items()}
+    counts = [f"{name} {sum(numbers)} in {len(numbers)} images" for name, numbers in boxes.items() if numbers]
+    return [*lines, f"boxes: {', '.join(counts)}"] if counts else lines
 
 
 def _labelled_shares(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
