@@ -19,7 +19,7 @@ class Annotated(NamedTuple):
     """An image as an annotation file has it.
 
     Args:
-        where: the place in the file: "line 3".
+        where: the file and the place in it: "boxes.csv, line 3".
         name: what the file calls it.
         boxes: [x0, y0, x1, y1] in pixels each; none for an image without a lesion.
         patient: "" where the file does not say.

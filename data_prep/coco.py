@@ -50,7 +50,7 @@ def read_coco(file: Path, categories: Sequence[str] = (), patient_key: str | Non
         patient = str(image.get(patient_key) or "").strip() if patient_key else ""
         if patient_key and not patient:
             problems.append(f"image {key} ({image['file_name']}) has no {patient_key!r}: give every image its patient")
-        found.append(Annotated(f"image {key}", image["file_name"], boxes[key], patient, _size(image)))
+        found.append(Annotated(f"{file.name}, image {key}", image["file_name"], boxes[key], patient, _size(image)))
     if problems:
         raise DatalistError(file, problems)
     return found
