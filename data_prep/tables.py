@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import csv
 import difflib
+import gzip
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from semimed_monai.files import digest_of
 
@@ -61,6 +63,8 @@ class Table(NamedTuple):
 def read_table(file: Path) -> Table:
     """Read a CSV file in UTF-8 whose cells are separated by comma, semicolon or tab; cells lose the spaces around them.
 
+    One whose name ends in .gz is unpacked on the way.
+
     Raises:
         ValueError: it is no such table, has no rows or a column twice, or a row longer than its first line.
         FileNotFoundError: there is no such file.
@@ -68,13 +72,15 @@ def read_table(file: Path) -> Table:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: there is no such file: give the CSV table")
     try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
+        with _opened(file) as lines:
             first = lines.readline()
             lines.seek(0)
             reader = csv.reader(lines, delimiter=max(_SEPARATORS, key=first.count), strict=True)
             found = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{file}: no CSV table in UTF-8 ({error}): save it as such") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{file} cannot be unpacked ({error}): copy it anew") from error
     if not found:
         raise ValueError(f"{file}: the file is empty: its first line names the columns")
     columns = found[0][1]
@@ -90,6 +96,12 @@ def read_table(file: Path) -> Table:
         raise ValueError(f"{file} has no rows below its columns ({', '.join(columns)}): add a line for each image")
     padded = ((number, cells + [""] * (len(columns) - len(cells))) for number, cells in found[1:] if any(cells))
     return Table(file, columns, [Row(number, dict(zip(columns, cells, strict=True))) for number, cells in padded])
+
+
+def _opened(file: Path) -> TextIO:
+    if file.suffix == ".gz":
+        return gzip.open(file, "rt", newline="", encoding="utf-8-sig")
+    return file.open(newline="", encoding="utf-8-sig")
 
 
 def class_index(text: str, classes: Sequence[str]) -> int | None:

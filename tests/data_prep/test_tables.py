@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 
 import pytest
@@ -81,6 +82,17 @@ def test_tables_of_every_separator_are_read(tmp_path, separator):
     (tmp_path / "t.csv").write_bytes(f'\ufeffa{separator}b\r\n 1 {separator}"x\ny"\r\n\r\n3\r\n'.encode())
     table = read_table(tmp_path / "t.csv")
     assert [(row.number, row.cells) for row in table.rows] == [(3, {"a": "1", "b": "x\ny"}), (5, {"a": "3", "b": ""})]
+
+
+def test_packed_tables_are_read_and_damaged_ones_refused(tmp_path):
+    packed = gzip.compress("\ufeffa,b\r\n1,2\r\n".encode() + b"3,4\r\n" * 999)
+    (tmp_path / "t.csv.gz").write_bytes(packed)
+    table = read_table(tmp_path / "t.csv.gz")
+    assert (table.columns, table.rows[0].cells, len(table.rows)) == (["a", "b"], {"a": "1", "b": "2"}, 1000)
+    for damaged in (packed[:-12], b"a,b\n1,2\n", packed[:12] + b"\xff" * 9 + packed[21:]):
+        (tmp_path / "t.csv.gz").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"t\.csv\.gz cannot be unpacked \(.+\): copy it anew"):
+            read_table(tmp_path / "t.csv.gz")
 
 
 def test_hints_are_given_for_the_first_few_names_only():
