@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from semimed_monai.transforms.bias_field import correct_bias
+from semimed_monai.transforms.candidates import Candidate, find_candidates
 from semimed_monai.transforms.class_masks import ChosenClassesd
 from semimed_monai.transforms.dicom_results import Author, Source, write_captures, write_segmentation
 from semimed_monai.transforms.dilation import Dilate, Dilated
@@ -24,6 +25,7 @@ from semimed_monai.transforms.writers import result_mark, to_source_geometry, wr
 
 __all__ = [
     "Author",
+    "Candidate",
     "ChosenClassesd",
     "Dilate",
     "Dilated",
@@ -39,6 +41,7 @@ __all__ = [
     "boxes_to_square",
     "chest_xray",
     "correct_bias",
+    "find_candidates",
     "from_square",
     "knee_mr",
     "overlay",
