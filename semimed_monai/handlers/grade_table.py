@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from ignite.engine import Engine, Events
 from torch import Tensor
 
-from semimed_monai.files import whole, write_table
-
-logger = logging.getLogger("semimed")
+from semimed_monai.handlers.result_table import ResultTable
 
 
-class GradeTable:
+class GradeTable(ResultTable):
     """One line per slice: file, slice, grade and each class's probability, as the deployed network gives them.
 
     Classes are in order of severity: an image's worst grade is the last class that a slice of it was given, and of the
-    slices with that grade the worst has the highest expected grade, Σ index · probability. The images that are `done`
-    stand in a CSV (a row per slice; `worst` is 1 in the worst row of each image) and beside it the same as JSON, by
-    image, with the images that could not be graded. Both are written as images get done, whole each time: whatever
-    ends a run, a reader finds what was done until then.
+    slices with that grade the worst has the highest expected grade, Σ index · probability. In the CSV file `worst` is 1
+    in the worst row of each image.
 
     >>> import torch
     >>> table = GradeTable("grades.csv", ["normal", "torn"])
@@ -35,40 +26,20 @@ class GradeTable:
     ('torn', 3)
 
     Args:
-        path: the CSV file; the JSON file has its name.
+        path, key, facts: as for every ResultTable; the network's tensor is (1+C)×H×W.
         classes: class names, in the order of the network's planes 1, 2, ….
-        key: where in a row of the evaluator's output the network's tensor stands, (1+C)×H×W.
-        facts: what the grades are of: the network, its weights; stands in the JSON file.
     """
 
     def __init__(
         self, path: str | Path, classes: Sequence[str], key: str = "pred", facts: Mapping[str, Any] | None = None
     ) -> None:
-        self.path = Path(path)
+        super().__init__(path, key, facts)
         self.classes = list(classes)
-        self.key = key
-        self.facts = dict(facts or {})
         self._of: dict[str, dict[int, dict[str, Any]]] = {}
-        self.problems: dict[str, str] = {}
         self.places: dict[str, dict[str, Any]] = {}
-        self._done: dict[str, str] = {}
-        self._saved = 0
-        self._due = 0.0
 
-    def attach(self, engine: Engine) -> None:
-        """To a MONAI evaluator that decollates, as it does by default."""
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-
-    def _collect(self, engine: Engine) -> None:
-        batch, output = (
-            cast(list[Mapping[str, Any]], engine.state.batch),
-            cast(list[Mapping[str, Any]], engine.state.output),
-        )
-        for row, found in zip(batch, output, strict=True):
-            if row["problem"]:
-                self.problems[row["source"]] = row["problem"]
-            else:
-                self.add(row["source"], int(row["slice"]), found[self.key][1:, 0, 0])
+    def take(self, image: str, index: int, found: Tensor) -> None:
+        self.add(image, index, found[1:, 0, 0])
 
     def add(self, image: str, index: int, probabilities: Tensor) -> None:
         """Take one slice's class probabilities."""
@@ -93,48 +64,22 @@ class GradeTable:
         """An image's worst row."""
         return max(self.slices(image).values(), key=self.severity)
 
-    def done(self, image: str, problem: str = "") -> None:
-        """Take an image into the files: it is graded, and its results are written; `problem` says why not all are."""
-        self._done[image] = problem
-        if time.monotonic() >= self._due:
-            self._save()
+    @property
+    def counted(self) -> str:
+        return f"grades of {sum(len(self.slices(image)) for image in self._done)} slices"
 
-    def finish_after(self, run: Callable[[], object]) -> None:
-        """Run, write the files and say where they are; also where the run is interrupted or fails."""
-        try:
-            run()
-        except BaseException:
-            with suppress(OSError):  # that there is no room may be why it failed
-                self._save()
-            logger.warning("stopped early; images done, and in %s (and .json): %d", self.path, self._saved)
-            raise
-        self.finish()
+    @property
+    def columns(self) -> list[str]:
+        return ["image", "slice", "grade", *(f"probability/{name}" for name in self.classes), "worst"]
 
-    def finish(self) -> None:
-        """Write the files and say where they are."""
-        self._save()
-        slices = sum(len(self.slices(image)) for image in self._done)
-        logger.info("grades of %d slices of %d images: %s (and .json)", slices, self._saved, self.path)
+    def rows(self, image: str) -> list[dict[str, Any]]:
+        worst = self.worst(image)
+        return [{**row, "worst": int(row is worst)} for row in self.slices(image).values()]
 
-    def _save(self) -> None:
-        started = time.monotonic()
-        images = {image: self.worst(image) for image in self._done}
-        columns = ["image", "slice", "grade", *(f"probability/{name}" for name in self.classes), "worst"]
-        table = [{**row, "worst": int(row is images[image])} for image in images for row in self._of[image].values()]
-        write_table(self.path, table, columns)
-        content = {
-            **self.facts,
-            "classes": self.classes,
-            "images": [self._summary(image, worst) for image, worst in images.items()],
-            "failed": [{"image": image, "reason": reason} for image, reason in self.problems.items()],
-        }
-        with whole(self.path.with_suffix(".json")) as file:
-            file.write_text(json.dumps(content, indent=2) + "\n")
-        self._saved = len(images)
-        # The files grow with every image: a tenth of the time at most goes into writing them anew.
-        self._due = time.monotonic() + 9 * (time.monotonic() - started)
+    def head(self) -> dict[str, Any]:
+        return {"classes": self.classes}
 
-    def _summary(self, image: str, worst: Mapping[str, Any]) -> dict[str, Any]:
+    def summary(self, image: str) -> dict[str, Any]:
         slices = [
             {
                 "slice": row["slice"],
@@ -143,6 +88,6 @@ class GradeTable:
             }
             for row in self.slices(image).values()
         ]
+        worst = self.worst(image)
         where = {"slice": worst["slice"], **self.places.get(image, {})}
-        incomplete = {"incomplete": self._done[image]} if self._done[image] else {}
-        return {"image": image, **incomplete, "worst_grade": worst["grade"], "where": where, "slices": slices}
+        return {"worst_grade": worst["grade"], "where": where, "slices": slices}

@@ -10,20 +10,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from semimed_monai.data.find import is_result
-from semimed_monai.files import digest_of, whole, whole_folder
+from semimed_monai.files import whole_folder
 from semimed_monai.handlers.grade_table import GradeTable
+from semimed_monai.handlers.image_results import ImageResults, beside, may_be_written, save_picture
 from semimed_monai.transforms import (
-    Author,
     Grid,
     Source,
     from_square,
     overlay,
     read_image,
-    result_mark,
     to_source_geometry,
     write_captures,
     write_map,
@@ -31,12 +29,11 @@ from semimed_monai.transforms import (
 )
 from semimed_monai.transforms.grid import kind_of
 from semimed_monai.transforms.squares import Aspect
-from semimed_monai.vocabulary import share
 
 logger = logging.getLogger("semimed")
 
 
-class GradedResults:
+class GradedResults(ImageResults):
     """`ResultWriter`'s `write` for a grading network: beside the attention map of `knee` it writes
 
     - `knee_attention_overlays/000.png` …, a slice each with the outline of the attention and the grade
@@ -61,28 +58,11 @@ class GradedResults:
     def __init__(
         self, table: GradeTable, name: str, weights: str | Path, threshold: float = 0.5, n4: bool = False
     ) -> None:
+        super().__init__(table, name, weights, threshold)
         self.table = table
-        self.name = name
-        self.weights = Path(weights)
-        self.threshold = share("threshold", threshold)
         self.n4 = n4
-        self._author: Author | None = None
 
-    def __call__(self, maps: Tensor, source: str, out: Path, *, slices: Sequence[int], aspect: Aspect = "pad") -> Path:
-        """Write all of one image, and enter it in the table as done.
-
-        Raises:
-            ValueError: an image's results are not complete; what was written before stays, and the table says so.
-        """
-        try:
-            self._write(maps, source, out, slices, aspect)
-        except ValueError as error:
-            self.table.done(source, str(error))
-            raise
-        self.table.done(source)
-        return out
-
-    def _write(self, maps: Tensor, source: str, out: Path, slices: Sequence[int], aspect: Aspect) -> None:
+    def write(self, maps: Tensor, source: str, out: Path, slices: Sequence[int], aspect: Aspect) -> None:
         planes, grid = read_image(source, n4=self.n4)
         write_map(maps, grid, out, slices, aspect)
         rows = self.table.slices(source)
@@ -92,10 +72,9 @@ class GradedResults:
             index: overlay(planes[index, 0], plane, self.caption(rows[index], grid), self.threshold)
             for index, plane in zip(slices, attention, strict=True)
         }
-        stem = out.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".png")
-        self._save_pictures(pictures, out.with_name(stem), grid)
+        self._save_pictures(pictures, out, grid)
         if kind_of(source) == "dicom":
-            self._write_dicom(maps, pictures, grid, out.with_name(stem), slices, aspect)
+            self._write_dicom(maps, pictures, grid, out, slices, aspect)
 
     def caption(self, row: dict[str, Any], grid: Grid | None = None) -> str:
         """What stands on a slice's overlay."""
@@ -115,38 +94,33 @@ class GradedResults:
             millimetres = grid.affine @ [*grid.stored_index(worst, row, column), 1]
             self.table.add_place(source, attention_centre_ras_mm=[round(float(value), 2) for value in millimetres[:3]])
 
-    def _save_pictures(self, pictures: dict[int, NDArray[np.uint8]], stem: Path, grid: Grid) -> None:
+    def _save_pictures(self, pictures: dict[int, NDArray[np.uint8]], out: Path, grid: Grid) -> None:
         if grid.affine is None:
-            with whole(stem.with_name(f"{stem.name}_overlay.png")) as part:
-                Image.fromarray(pictures[0]).save(part, pnginfo=result_mark())
+            save_picture(pictures[0], beside(out, "_overlay.png"))
             return
-        with whole_folder(stem.with_name(f"{stem.name}_overlays"), is_result) as folder:
+        with whole_folder(beside(out, "_overlays"), is_result) as folder:
             for index, picture in pictures.items():
-                # The fastest compression: noise does not become smaller with more.
-                Image.fromarray(picture).save(folder / f"{index:03d}.png", pnginfo=result_mark(), compress_level=1)
+                save_picture(picture, folder / f"{index:03d}.png")
 
     def _write_dicom(
         self,
         maps: Tensor,
         pictures: dict[int, NDArray[np.uint8]],
         grid: Grid,
-        stem: Path,
+        out: Path,
         slices: Sequence[int],
         aspect: Aspect,
     ) -> None:
-        self._author = self._author or Author(self.name, digest_of(self.weights))
         source = Source(grid)
         if source.placed:
             rows = self.table.slices(grid.path)
             grades = [self.table.classes.index(rows[z]["grade"]) if z in rows else -1 for z in range(grid.size[0])]
             attention, _ = to_source_geometry(torch.as_tensor(maps).float(), grid, slices, aspect)
-            segmentation = stem.with_name(f"{stem.name}.dcm")
-            if segmentation.exists() and not is_result(segmentation):
-                raise ValueError(f"{segmentation} is there and no result of this library: move it, or set output_dir")
+            segmentation = may_be_written(beside(out, ".dcm"))
             write_segmentation(
-                source, segmentation, attention > self.threshold, grades, self.table.classes, self._author
+                source, segmentation, attention > self.threshold, grades, self.table.classes, self.author
             )
         else:
             logger.warning("%s has no frame of reference: no DICOM Segmentation is written for it", grid.path)
-        with whole_folder(stem.with_name(f"{stem.name}_captures"), is_result) as folder:
-            write_captures(source, folder, pictures, self._author)
+        with whole_folder(beside(out, "_captures"), is_result) as folder:
+            write_captures(source, folder, pictures, self.author)

@@ -5,9 +5,16 @@ from __future__ import annotations
 from semimed_monai.transforms.bias_field import correct_bias
 from semimed_monai.transforms.candidates import Candidate, find_candidates
 from semimed_monai.transforms.class_masks import ChosenClassesd
-from semimed_monai.transforms.dicom_results import Author, Source, write_captures, write_segmentation
+from semimed_monai.transforms.dicom_report import write_report
+from semimed_monai.transforms.dicom_results import (
+    write_capture,
+    write_captures,
+    write_lesion_segmentation,
+    write_segmentation,
+)
+from semimed_monai.transforms.dicom_source import Author, Source
 from semimed_monai.transforms.dilation import Dilate, Dilated
-from semimed_monai.transforms.grid import Grid, read_grid
+from semimed_monai.transforms.grid import Grid, PlaneGrid, read_grid
 from semimed_monai.transforms.overlays import overlay
 from semimed_monai.transforms.radiographs import LesionsToSquare, LoadRadiograph, box_mask, chest_xray, read_radiograph
 from semimed_monai.transforms.slices import (
@@ -33,6 +40,7 @@ __all__ = [
     "LesionsToSquare",
     "LoadRadiograph",
     "LoadSlice",
+    "PlaneGrid",
     "ScalePercentilesd",
     "Source",
     "ToSquared",
@@ -54,8 +62,11 @@ __all__ = [
     "slice_items_of",
     "to_source_geometry",
     "to_square",
+    "write_capture",
     "write_captures",
+    "write_lesion_segmentation",
     "write_map",
     "write_mask",
+    "write_report",
     "write_segmentation",
 ]

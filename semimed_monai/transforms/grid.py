@@ -168,6 +168,29 @@ class Grid:
         return turned
 
 
+class PlaneGrid(Grid):
+    """Of one plane, whose rows and columns are the file's own whichever way it lies in the patient: a radiograph's.
+
+    Example:
+        >>> lateral = np.array([[0.0, 0, 1, 0], [0.2, 0, 0, 0], [0, -0.2, 0, 0], [0, 0, 0, 1]])  # y to the front
+        >>> picture = np.arange(6).reshape(1, 2, 3)
+        >>> PlaneGrid("chest.dcm", (3, 2, 1), lateral).to_stored(picture)[:, :, 0].T.tolist()
+        [[0, 1, 2], [3, 4, 5]]
+
+    Raises:
+        ValueError: several planes.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shape[2] != 1:
+            raise ValueError(f"{self.path}: shape {self.stored}; one plane is wanted, so give each of them by itself")
+
+    @cached_property
+    def axes(self) -> NDArray[Any]:
+        return PICTURE_AXES if self.affine is None else PLANE_AXES
+
+
 def read_grid(path: str) -> Grid:
     """The geometry of a NIfTI file, picture, DICOM file or DICOM series folder, from its header alone.
 

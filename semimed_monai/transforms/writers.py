@@ -23,6 +23,8 @@ from semimed_monai.transforms.grid import NIFTI, Grid, read_grid
 from semimed_monai.transforms.squares import Aspect, from_square
 from semimed_monai.vocabulary import RESULT_MARK
 
+_LEVELS = 65535  # in 16 bits: a map's 1.0
+
 
 def to_source_geometry(
     maps: Tensor | NDArray[Any], source: str | Grid, slices: Sequence[int] | None = None, aspect: Aspect = "pad"
@@ -95,10 +97,12 @@ def write_map(
     out: str | Path,
     slices: Sequence[int] | None = None,
     aspect: Aspect = "pad",
+    in_16_bits: bool = False,
 ) -> Path:
     """Write maps in [0, 1] of preprocessed slices in their image's own geometry; whole or not at all.
 
-    As NIfTI they are 32-bit floats; a PNG, which has none, gets round(255 * map).
+    As NIfTI they are 32-bit floats; a PNG, which has none, gets round(255 * map). In 16 bits both hold
+    round(65535 * map), and the NIfTI's header says so: who reads it gets values in [0, 1] again.
 
     Example:
         >>> write_map(attention, "knee.nii.gz", "knee_attention.nii.gz")  # doctest: +SKIP
@@ -109,6 +113,7 @@ def write_map(
         out: the file to write.
         slices: the slice of each plane.
         aspect: what the preprocessing used.
+        in_16_bits: for large images, of which floats take much room, and for values that 8 bits do not tell apart.
 
     Raises:
         ValueError: values outside [0, 1] or nan, or a file type that cannot hold the image's grid.
@@ -119,7 +124,9 @@ def write_map(
         raise ValueError(f"{out}: a map holds values from 0 to 1, this one {squares.min():.3g} to {squares.max():.3g}")
     array, affine = to_source_geometry(squares, source, slices, aspect)
     array = array.clip(0, 1)  # interpolation weights add up to 1 only within rounding
-    if str(out).lower().endswith(".png"):
+    if in_16_bits:
+        array = np.rint(_LEVELS * array).astype(np.uint16)
+    elif str(out).lower().endswith(".png"):
         array = np.rint(255 * array).astype(np.uint8)
     return _save(array, affine, source.path if isinstance(source, Grid) else source, Path(out))
 
@@ -130,6 +137,8 @@ def _save(array: NDArray[Any], affine: NDArray[np.float64] | None, source: str, 
         picture: Any = nib.Nifti1Image(array, affine)  # type: ignore[no-untyped-call]
         picture.header.set_xyzt_units("mm")
         picture.header["descrip"] = RESULT_MARK
+        if array.dtype == np.uint16:
+            picture.header.set_slope_inter(1 / _LEVELS, 0)
     elif name.endswith(".png") and (affine is None or array.shape[2:] in {(), (1,)}):
         # A stored plane is x, y; a picture is rows, columns.
         picture = Image.fromarray(array if affine is None else array.reshape(array.shape[:2]).T)

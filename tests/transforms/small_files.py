@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from scipy.spatial.transform import Rotation
 
 OBLIQUE = Rotation.from_euler("xyz", [9, -12, 7], degrees=True).as_matrix()
@@ -54,6 +56,22 @@ def dicom_plane(pixels: NDArray[Any], photometric: str = "MONOCHROME2") -> Datas
     return data
 
 
+def write_radiograph(path: Path, pixels: NDArray[Any], **header: Any) -> str:
+    """Rows x columns as a DICOM CR, which has no place in the patient; `header` says what else stands in it."""
+    data = dicom_plane(pixels.T)
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+    data.StudyInstanceUID, data.SeriesInstanceUID, data.SeriesNumber = generate_uid(), generate_uid(), 4
+    data.Modality, data.PatientID, data.PatientName = "CR", "p7", "Muller^Ann"
+    data.PatientBirthDate, data.StudyDate, data.StudyTime = "19600102", "20200102", "120000"
+    data.AccessionNumber, data.ReferringPhysicianName, data.StudyID = "A7", "", "S7"
+    data.PatientSex, data.PatientOrientation, data.ImagerPixelSpacing = "F", ["L", "F"], [0.2, 0.2]
+    data.BodyPartExamined, data.ViewPosition, data.Laterality = "CHEST", "PA", ""
+    for name, value in header.items():
+        setattr(data, name, value)
+    data.save_as(path, enforce_file_format=True)
+    return str(path)
+
+
 def write_series(folder: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> str:
     """x, y, z voxels and their RAS affine as a DICOM series: a file per z, named in no order."""
     folder.mkdir(parents=True)
@@ -67,6 +85,14 @@ def write_series(folder: Path, array: NDArray[Any], affine: NDArray[np.float64])
         data.SliceThickness, data.InstanceNumber = spacing[2], z + 1
         data.save_as(folder / f"{(z * 7) % 11:03d}.dcm", enforce_file_format=True)
     return str(folder)
+
+
+def conforms(file: Path) -> None:
+    """No error by dciodvfy (Debian's dicom3tools)."""
+    if not (tool := shutil.which("dciodvfy")):
+        pytest.skip("dciodvfy is not installed (Debian: dicom3tools)")
+    said = subprocess.run([tool, str(file)], capture_output=True, text=True, check=False).stderr
+    assert "Error" not in said, said
 
 
 @contextmanager

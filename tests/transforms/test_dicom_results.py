@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 from pydicom.uid import generate_uid
-from small_files import dicom_plane, oblique_affines, write_series
+from small_files import conforms, dicom_plane, oblique_affines, write_series
 
 from semimed_monai.data.phantoms import knee_phantom, write_dicom_series
 from semimed_monai.transforms import Author, Grid, Source, read_grid, write_captures, write_segmentation
@@ -35,14 +33,6 @@ def scanned(folder: Path, volume: NDArray[Any], affine: NDArray[np.float64], **h
             setattr(data, name, value)
         data.save_as(file)
     return str(folder)
-
-
-def conforms(file: Path) -> None:
-    """No error by dciodvfy (Debian's dicom3tools)."""
-    if not (tool := shutil.which("dciodvfy")):
-        pytest.skip("dciodvfy is not installed (Debian: dicom3tools)")
-    said = subprocess.run([tool, str(file)], capture_output=True, text=True, check=False).stderr
-    assert "Error" not in said, said
 
 
 def segmented(grid: Grid, voxels: list[tuple[int, int, int]], grades: list[int], out: Path) -> Any:

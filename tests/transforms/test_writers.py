@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from small_files import dicom_plane, oblique_affines, write_nifti, write_series
 
 from semimed_monai.transforms import (
+    PlaneGrid,
     from_square,
     knee_mr,
     photograph,
@@ -22,6 +24,7 @@ from semimed_monai.transforms import (
     slice_items,
     to_source_geometry,
     to_square,
+    write_map,
     write_mask,
 )
 
@@ -105,6 +108,34 @@ def test_pictures_and_radiographs_get_pictures(tmp_path: Path, aspect: str) -> N
     for name in ("skin.jpg", "chest.dcm"):
         out = write_mask(mask[0], str(tmp_path / name), tmp_path / "out.png", aspect=aspect)  # type: ignore[arg-type]
         np.testing.assert_array_equal(np.asarray(Image.open(out)), lesion)
+
+
+def test_maps_in_16_bits_are_the_same_values_as_nifti_and_as_png(tmp_path: Path) -> None:
+    values = np.array([[0.0, 1e-5, 0.25], [0.5, 0.99999, 1.0], [0.1, 0.2, 0.3]])
+    Image.new("L", (3, 3)).save(tmp_path / "p.png")
+    dicom_plane(np.zeros((3, 3))).save_as(tmp_path / "chest.dcm", enforce_file_format=True)
+    png = write_map(torch.tensor(values), str(tmp_path / "p.png"), tmp_path / "out.png", in_16_bits=True)
+    with Image.open(png) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), np.rint(65535 * values))
+    nifti: Any = nib.load(
+        write_map(torch.tensor(values), str(tmp_path / "chest.dcm"), tmp_path / "out.nii.gz", in_16_bits=True)
+    )
+    assert nifti.get_data_dtype() == np.uint16
+    np.testing.assert_allclose(nifti.get_fdata()[:, :, 0].T, values, atol=0.5 / 65535 + 1e-9)
+
+
+@pytest.mark.parametrize("affine", AFFINES[::5])
+def test_a_radiograph_is_not_turned_whichever_way_it_lies(tmp_path: Path, affine: NDArray[np.float64]) -> None:
+    pixels = np.arange(12.0).reshape(3, 4) / 11
+    grid = PlaneGrid("chest.dcm", (4, 3, 1), affine)
+    assert grid.size == (1, 3, 4)
+    squares = to_square(torch.tensor(pixels)[None], 4)
+    written: Any = nib.load(write_map(squares, grid, tmp_path / "map.nii"))
+    np.testing.assert_allclose(written.get_fdata()[:, :, 0].T, pixels, atol=1e-6)  # x is the file's column
+    np.testing.assert_allclose(written.affine, affine, atol=1e-5)
+    assert PlaneGrid("chest.png", (3, 4), None).size == (1, 3, 4)
+    with pytest.raises(ValueError, match="one plane is wanted, so give each of them by itself"):
+        PlaneGrid("knee.nii", (3, 4, 5), affine)
 
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
