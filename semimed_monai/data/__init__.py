@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from semimed_monai.data.boxes import collate_boxes
+from semimed_monai.data.coco import CocoImages, coco_images
 from semimed_monai.data.datalist import Datalist, DatalistError, write_datalist
 from semimed_monai.data.find import find_images
 from semimed_monai.data.roles import of_role, roles_of
@@ -11,11 +12,13 @@ from semimed_monai.data.streams import TwoStreamBatches
 from semimed_monai.data.tolerant import TolerantDataset
 
 __all__ = [
+    "CocoImages",
     "Datalist",
     "DatalistError",
     "TolerantDataset",
     "TwoStreamBatches",
     "choose_labelled",
+    "coco_images",
     "collate_boxes",
     "find_images",
     "labels_of",
