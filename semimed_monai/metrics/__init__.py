@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from semimed_monai.metrics.bootstrap import bootstrap_interval
 from semimed_monai.metrics.collected import Collected
-from semimed_monai.metrics.froc import LevelCounts, levels_of
+from semimed_monai.metrics.froc import LevelCounts, levels_of, read_curve, write_curve
 from semimed_monai.metrics.grading import auc_one_vs_rest, grading_scores
 from semimed_monai.metrics.key_scores import GradingScore, RowScore, TIoUScore
 from semimed_monai.metrics.lesions import FrocScore, LesionPredictions
@@ -45,5 +45,7 @@ __all__ = [
     "levels_of",
     "macro_tiou",
     "radial_profile",
+    "read_curve",
     "tiou",
+    "write_curve",
 ]

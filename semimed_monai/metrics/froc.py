@@ -6,13 +6,16 @@ the tree of components, and no bounding rectangles of them. Labelling the map an
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from skimage.morphology import max_tree
 
+from semimed_monai.files import write_table
 from semimed_monai.metrics.grading import FloatArray
 
 LEVELS = 65535
@@ -21,10 +24,15 @@ LEVELS = 65535
 RATES = (0.1, 0.2, 0.3, 0.4, 0.5)
 """False positives per image at which the score takes the recall."""
 
+COLUMNS = ("false_positives_per_image", "recall")
+"""Of a curve's file."""
+
 _LEAST_SIDE = 3  # of an image of which scikit-image makes a tree
 
 Levels = NDArray[np.uint16]
 Counts = NDArray[np.int64]
+Curve = tuple[FloatArray, FloatArray]
+"""Rising false positives per image, from 0, and the best recall at so many or fewer."""
 
 
 def levels_of(maps: FloatArray) -> Levels:
@@ -143,9 +151,56 @@ def recall_at(false: Counts, recalled: Counts, images: int, lesions: int, rates:
     """
     if not lesions:
         return np.full(len(rates), np.nan)
-    rate, recall = _best(false, recalled, images, lesions)
-    reached = np.searchsorted(rate, np.asarray(rates) + 1e-12, side="right") - 1
-    return recall[reached]
+    return reached(_best(false, recalled, images, lesions), rates)
+
+
+def reached(curve: Curve, rates: Sequence[float] | FloatArray) -> FloatArray:
+    """A curve's recall at some rates: a step function, as the best recall with so many false positives or fewer is.
+
+    >>> reached((np.array([0.0, 0.2]), np.array([0.5, 0.75])), [0.1, 0.2, 3])
+    array([0.5 , 0.75, 0.75])
+    """
+    rate, recall = curve
+    return recall[np.searchsorted(rate, np.asarray(rates) + 1e-12, side="right") - 1]
+
+
+def write_curve(path: str | Path, counts: LevelCounts) -> None:
+    """A set's FROC curve as a CSV file, written whole: what `read_curve` reads.
+
+    Raises:
+        ValueError: a set without an image or without a lesion.
+    """
+    write_table(
+        path, [dict(zip(COLUMNS, map(float, point), strict=True)) for point in zip(*counts.curve(), strict=True)]
+    )
+
+
+def read_curve(path: str | Path) -> Curve:
+    """A curve that `write_curve` wrote.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {path}: the evaluation of a detector writes it, into its output_dir")
+    with path.open(newline="") as file:
+        try:
+            points = np.array([[float(row[name]) for name in COLUMNS] for row in csv.DictReader(file)])
+            rate, recall = points.reshape(-1, 2).T
+        except (ValueError, KeyError, TypeError) as error:
+            raise _no_curve(path) from error
+    rising = len(rate) and rate[0] == 0 and (np.diff(rate) > 0).all() and (np.diff(recall) >= 0).all()
+    if not (rising and recall[0] >= 0 and recall[-1] <= 1):
+        raise _no_curve(path)
+    return rate, recall
+
+
+def _no_curve(path: Path) -> ValueError:
+    return ValueError(
+        f"{path} is no FROC curve, {' and '.join(COLUMNS)} rising from 0 false positives: evaluate again, or remove it"
+    )
 
 
 def _best(false: Counts, recalled: Counts, images: int, lesions: int) -> tuple[FloatArray, FloatArray]:

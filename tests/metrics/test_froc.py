@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
-from semimed_monai.metrics import LevelCounts, levels_of
+from semimed_monai.metrics import LevelCounts, levels_of, read_curve, write_curve
+from semimed_monai.metrics.froc import reached
 
 SMALL = array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)
 FEW_LEVELS = arrays(np.uint16, SMALL, elements=st.sampled_from([0, 1, 2, 300, 301, 65534, 65535]))
@@ -143,3 +145,45 @@ def test_a_box_elsewhere_is_refused() -> None:
 def test_what_is_no_map_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
         levels_of(np.array([[0.5, value]]))
+
+
+def test_a_written_curve_is_read_again(tmp_path: Path) -> None:
+    maps = np.random.default_rng(0).integers(0, 65536, (3, 12, 12)).astype(np.uint16)
+    counts = LevelCounts.none()
+    for levels in maps:
+        counts += LevelCounts.of(levels, [[1, 1, 4, 4], [6, 6, 9, 10]])
+    write_curve(tmp_path / "run" / "froc.csv", counts)
+    curve = read_curve(tmp_path / "run" / "froc.csv")
+    for read, made in zip(curve, counts.curve(), strict=True):
+        np.testing.assert_array_equal(read, made)
+    rates = [0.0, 0.1, 0.5, 1.0, 1000.0]
+    np.testing.assert_array_equal(reached(curve, rates), counts.recall_at(rates))
+    assert (tmp_path / "run" / "froc.csv").read_text().splitlines()[0] == "false_positives_per_image,recall"
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 1)), max_size=8), st.floats(0, 6))
+def test_the_recall_at_a_rate_is_the_best_of_those_reached(points: list[tuple[float, float]], rate: float) -> None:
+    by_rate = dict(sorted([(0.0, 0.0), *points]))
+    rates = np.array(list(by_rate))
+    recall = np.maximum.accumulate(list(by_rate.values()))
+    (found,) = reached((rates, recall), [rate])
+    assert found == max(value for at, value in zip(rates, recall, strict=True) if at <= rate + 1e-12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "rate,recall\n0,1\n", "false_positives_per_image,recall\n"),
+        *("false_positives_per_image,recall\n0,x\n", "false_positives_per_image,recall\n0.1,0.5\n"),
+        *("false_positives_per_image,recall\n0,0.5\n1,0.4\n", "false_positives_per_image,recall\n0,0.5\n1,1.5\n"),
+        *("false_positives_per_image,recall\n0,nan\n", "false_positives_per_image,recall\n0\n"),
+    ],
+)
+def test_what_is_no_curve_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "froc.csv").write_text(text)
+    with pytest.raises(ValueError, match=r"froc\.csv is no FROC curve, .*evaluate again, or remove it"):
+        read_curve(tmp_path / "froc.csv")
+    with pytest.raises(FileNotFoundError, match="the evaluation of a detector writes it"):
+        read_curve(tmp_path / "none.csv")
+    with pytest.raises(ValueError, match="no FROC curve of 0 images"):
+        write_curve(tmp_path / "x.csv", LevelCounts.none())

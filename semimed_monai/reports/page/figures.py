@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_curve, roc_curve
 
+from semimed_monai.metrics.froc import RATES, reached
+from semimed_monai.metrics.froc import Curve as FrocCurve
 from semimed_monai.metrics.grading import auc_one_vs_rest
 from semimed_monai.reports.page.answers import Grades, Overlaps
 from semimed_monai.reports.page.calibration import Calibration
@@ -160,6 +162,36 @@ def dice(overlaps: Overlaps, classes: Sequence[str]) -> Picture:
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     figure.legend(loc="outside lower center")
     return picture(figure, f"Dice of the images, as cumulative share; {'; '.join(words)}")
+
+
+def froc(curves: Mapping[str, Sequence[FrocCurve]], most: float = 1.0) -> tuple[Figure, str]:
+    """Recall by false positives per image, a line per method: the mean of its runs, within ± their standard deviation.
+
+    Args:
+        curves: method → the curve of each of its runs.
+        most: where the axis of false positives ends.
+
+    Returns:
+        the figure, and what it shows in words.
+    """
+    figure = Figure(figsize=(4.8, 4.2 + 0.2 * len(curves)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set(xlim=(0, most), ylim=(0, 1), xlabel="False positives per image", ylabel="Recall")
+    words = []
+    for _, name, style in _styled(list(curves)):
+        runs = curves[name]
+        rates = np.unique(np.concatenate([[0, most], *(rate[rate < most] for rate, _ in runs)]))
+        recall = np.stack([reached(run, rates) for run in runs])
+        score = f"{np.mean([reached(run, RATES).mean() for run in runs]):.3f}"
+        if len(runs) > 1:
+            mean, spread = recall.mean(axis=0), recall.std(axis=0, ddof=1)
+            band = {"color": style["color"], "alpha": 0.15, "linewidth": 0, "step": "post"}
+            axes.fill_between(rates, (mean - spread).clip(0), (mean + spread).clip(max=1), **band)
+            score += f" ± {np.std([reached(run, RATES).mean() for run in runs], ddof=1):.3f}, {len(runs)} runs"
+        axes.step(rates, recall.mean(axis=0), where="post", **style, label=f"{_short(name, 40)}: {score}")
+        words.append(f"{name} {score}")
+    figure.legend(loc="outside lower center", title="Mean recall at 0.1 to 0.5 false positives per image")
+    return figure, f"FROC curves; mean recall at 0.1 to 0.5 false positives per image: {', '.join(words)}"
 
 
 def term(name: str, curve: Curve) -> Picture:

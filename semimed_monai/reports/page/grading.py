@@ -18,6 +18,8 @@ TITLES = {
     "recall/": "Recall of",
     "auc": "AUC, mean of classes",
     "accuracy": "Accuracy",
+    "froc": "FROC: mean recall at 0.1 to 0.5 false positives per image",
+    "recall_at_0.1": "Recall at 0.1 false positives per image",
     "tiou": "TIoU of attention and mask",
     "tiou_macro": "TIoU, mean of classes",
     "tiou_disc": "TIoU of a centred disc, for comparison",
@@ -54,5 +56,5 @@ def _charts(content: Mapping[str, Any]) -> dict[str, figures.Picture]:
 
 
 GRADING = Kind(
-    "grading.html.j2", TITLES, ("f1", "recall", "auc", "accuracy", "tiou"), _content, _charts, has_shares=True
+    "grading.html.j2", TITLES, ("f1", "recall", "auc", "accuracy", "froc", "tiou"), _content, _charts, has_shares=True
 )

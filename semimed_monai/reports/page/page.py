@@ -29,8 +29,8 @@ def write_page(run_dir: str | Path, others: Sequence[str | Path] = (), out: str 
     """One HTML file that needs no other, of what a run has left; by the first of several processes only.
 
     Args:
-        run_dir: an output_dir with metrics.json and predictions.csv; shown as far as there: cases.npz, TensorBoard's
-            files, configuration.json.
+        run_dir: an output_dir with metrics.json and predictions.csv; shown as far as there: cases.npz, froc.csv,
+            TensorBoard's files, configuration.json.
         others: folders of runs of classifiers on the same data, for the curve by labelled share.
         out: the file; else report.html in `run_dir`.
 
@@ -63,9 +63,10 @@ def write_pictures(run_dir: str | Path, folder: str | Path) -> list[Path]:
     kind = _kind_of(run)
     with rc_context(figures.STYLE):
         content = kind.content(run)
+        froc = _froc(run)
     cases = [case for shown in content["gallery"].values() for case in shown]
     pictured = {f"case_{number:02d}_{case.kind}": case.picture for number, case in enumerate(cases)}
-    named = {**kind.charts(content), **pictured}
+    named = {**kind.charts(content), **({"froc": froc} if froc else {}), **pictured}
     return [picture.save(Path(folder) / name) for name, picture in named.items()]
 
 
@@ -138,9 +139,14 @@ def _frame(run: Run[Any], kind: Kind) -> dict[str, Any]:
         "titles": {score: kind.title_of(score) for score in deployed},
         "terms": [figures.term(name, curve) for name, curve in run.terms.items()],
         "validation": figures.validation(run.validation) if run.validation else None,
+        "froc": _froc(run),
         "versions": configuration.get("versions") or versions(),
         "recipe": json.dumps(configuration.get("recipe", {}), indent=2, ensure_ascii=False),
     }
+
+
+def _froc(run: Run[Any]) -> figures.Picture | None:
+    return None if run.froc is None else figures.picture(*figures.froc({run.first: [run.froc]}))
 
 
 def _shares(run: Run[Any], others: Sequence[Path]) -> Shares:

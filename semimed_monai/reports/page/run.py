@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from semimed_monai.metrics.froc import Curve as FrocCurve
+from semimed_monai.metrics.froc import read_curve
 from semimed_monai.reports.cases import Case, load_cases
 from semimed_monai.reports.page.answers import Answers, read_answers
 
@@ -43,6 +45,7 @@ class Run(Generic[A]):
         answers: by network, as in `scores`.
         terms, validation: curves by name; {} where there are no TensorBoard files.
         configuration: what `semimed_monai.reports.save_configuration` wrote, or None.
+        froc: a detector's curve; None of other networks.
         pictured: the network of `cases`; "" where there are none.
     """
 
@@ -54,6 +57,7 @@ class Run(Generic[A]):
     terms: dict[str, Curve]
     validation: dict[str, Curve]
     configuration: dict[str, Any] | None
+    froc: FrocCurve | None
     pictured: str
     cases: list[Case]
 
@@ -87,6 +91,7 @@ def read_run(folder: Path) -> Run[Any]:
         terms=terms,
         validation=validation,
         configuration=read_json(configuration) if configuration.is_file() else None,
+        froc=read_curve(froc) if (froc := folder / "froc.csv").is_file() else None,
         pictured=pictured,
         cases=cases,
     )
