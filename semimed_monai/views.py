@@ -51,8 +51,7 @@ class WarpedGeometry:
         if maps.shape[2:] != self.size:
             maps = functional.interpolate(maps, size=self.size, mode="bilinear", align_corners=False)
         inside = torch.ones_like(maps[:, :1])
-        carried = self.warp(maps, params=self.parameters, data_keys=["input"])
-        in_view = self.warp(inside, params=self.parameters, data_keys=["mask"])
+        carried, in_view = self.warp(maps, inside, params=self.parameters, data_keys=["input", "mask"])
         return carried, in_view
 
 
@@ -112,8 +111,8 @@ class Views(nn.Module):
         shared: SharedGeometry | WarpedGeometry = SharedGeometry()
         if self.geometry is not None:
             parameters = self._draw(self.geometry, image.shape, step, stream=0)
-            image = self.geometry(image, params=parameters, data_keys=["input"])
-            mask = self.geometry(mask, params=parameters, data_keys=["mask"])
+            # Both in one call: what follows from the parameters is worked out once.
+            image, mask = self.geometry(image, mask, params=parameters, data_keys=["input", "mask"])
             if not self.share_geometry:
                 shared = WarpedGeometry(self.geometry, parameters, unmoved.shape[2:])
         teacher_images = self._augment(self.teacher, image if self.share_geometry else unmoved, step, stream=2)
