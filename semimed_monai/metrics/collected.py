@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,9 @@ class Collected(ABC):
         if not self._rows:
             raise ValueError("no predictions were gathered: run the evaluator that they are attached to first")
         return self._rows
+
+    def save(self, folder: Path) -> None:  # noqa: B027 - not abstract: most have nothing to add
+        """Write what else there is to keep of the section into a folder; most have nothing."""
 
     @abstractmethod
     def columns(self, output: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import ignite.distributed as idist
@@ -11,7 +12,7 @@ from ignite.metrics import Metric
 from scipy.special import expit
 
 from semimed_monai.metrics.collected import taken
-from semimed_monai.metrics.froc import LEVELS, RATES, Counts, LevelCounts, levels_of, recall_at
+from semimed_monai.metrics.froc import LEVELS, RATES, Counts, LevelCounts, levels_of, recall_at, write_curve
 from semimed_monai.metrics.grading import IntArray, grading_scores
 from semimed_monai.metrics.key_scores import whole_output
 from semimed_monai.metrics.predictions import Predictions
@@ -135,6 +136,10 @@ class LesionPredictions(Predictions):
         scores["froc"]["value"] = self.counts.score()
         scores[self._recall_name]["value"] = float(self.counts.recall_at([self.rate])[0])
         return scores
+
+    def save(self, folder: Path) -> None:
+        """The FROC curve, as froc.csv."""
+        write_curve(folder / "froc.csv", self.counts)
 
     @property
     def _recall_name(self) -> str:

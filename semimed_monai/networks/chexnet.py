@@ -47,7 +47,8 @@ class CheXNet(DenseNet):
         self.arguments = {"in_channels": in_channels, "layers": list(layers), "growth": growth, "stem": stem}
         refuse_other_weights(self)
 
-    def forward(self, images: Tensor) -> Outputs:  # type: ignore[override]
+    def scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The image's, B×2, and the map, B×1×H/4×W/4."""
         features = functional.relu(self.features(images).float())
         head = self.class_layers.get_submodule("out")
         weight, bias = head.get_parameter("weight").float(), head.get_parameter("bias").float()
@@ -55,7 +56,11 @@ class CheXNet(DenseNet):
             cells = functional.conv2d(features, weight[:, :, None, None], bias)
         height, width = images.shape[2] // 4, images.shape[3] // 4
         cells_fine = functional.interpolate(cells, size=(height, width), mode="bilinear", align_corners=False)
-        return Outputs(logits=cells.mean((2, 3)), maps=torch.softmax(cells_fine, dim=1)[:, 1:])
+        return cells.mean((2, 3)), torch.softmax(cells_fine, dim=1)[:, 1:]
+
+    def forward(self, images: Tensor) -> Outputs:  # type: ignore[override]
+        logits, maps = self.scores(images)
+        return Outputs(logits=logits, maps=maps)
 
 
 class DeployedCheXNet(CheXNet):
@@ -66,4 +71,4 @@ class DeployedCheXNet(CheXNet):
     """
 
     def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
-        return super().forward(images).maps  # type: ignore[return-value] - it always has some
+        return self.scores(images)[1]

@@ -94,6 +94,7 @@ class Evaluation:
             with whole(self.output_dir / "metrics.json") as file:
                 file.write_text(json.dumps(_without_nan(result), indent=2) + "\n")
             write_table(self.output_dir / "predictions.csv", rows)
+            self._predictions[self._first].save(self.output_dir)
             if self.cases is not None:
                 self.cases.save(self.output_dir / "cases.npz", self._first)
             logger.info("%s\n%s", ", ".join(f"{key} {value}" for key, value in self.facts.items()), _table(scores))

@@ -19,6 +19,8 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from semimed_monai.data import Datalist
 from semimed_monai.data.phantoms import ChestCounts, chest_phantom_set
 from semimed_monai.experiments import Experiment
+from semimed_monai.messages import cause_of
+from semimed_monai.metrics.froc import read_curve
 from semimed_monai.networks import DeployedLesionMap
 
 CONFIGS = Path(__file__).parents[2] / "bundles/cxr_fracture/configs"
@@ -90,7 +92,8 @@ def test_it_says_its_schedule_and_leaves_map_scores(trained: tuple[Path, str]) -
     assert {"auc", "froc", "recall_at_0.1"} <= scores["student"].keys()
     with (folder / "predictions.csv").open() as file:
         assert len(list(csv.DictReader(file))) == COUNTS.P_test + COUNTS.N_test
-    assert (folder / "report.html").is_file()
+    assert read_curve(folder / "froc.csv")
+    assert "FROC" in (folder / "report.html").read_text()
 
 
 def test_what_is_kept_is_of_the_second_stage(trained: tuple[Path, str]) -> None:
@@ -133,12 +136,12 @@ def test_hidden_boxes_change_no_bit(own_films: Path, run_bundle: Run, tmp_path: 
 ENSEMBLING = ("--criterion#terms#sharpened#_disabled_=True", "--criterion#terms#ensembling#_disabled_=False")
 
 
-@pytest.mark.parametrize("method", [(), ENSEMBLING], ids=["sharpening", "ensembling"])
 def test_a_resumed_run_is_the_uninterrupted_one(
-    method: tuple[str, ...], films: Path, run_bundle: Run, kill_bundle: Callable[..., None], tmp_path: Path
+    films: Path, run_bundle: Run, kill_bundle: Callable[..., None], tmp_path: Path
 ) -> None:
-    """t, a and m, or the bank of maps, are part of the state."""
-    settings = (*TINY, *method, f"--dataset_dir={films}", "--max_epochs=4", "--steps_per_epoch=8")
+    """t, a and m, and the bank of maps, are part of the state."""
+    method = "--criterion#terms#ensembling#_disabled_=False"
+    settings = (*TINY, method, f"--dataset_dir={films}", "--max_epochs=4", "--steps_per_epoch=8")
     run_bundle(TRAIN, *settings, *into(tmp_path / "whole"), cwd=tmp_path)
     kill_bundle(TRAIN, *settings, *into(tmp_path / "cut"), cwd=tmp_path, after="epoch 2/4: loss")
     assert not (tmp_path / "cut/metrics.json").exists()
@@ -174,19 +177,97 @@ def test_two_processes_train_as_one(
     assert scores[0]["student"]["froc"]["value"] == pytest.approx(scores[1]["student"]["froc"]["value"], abs=1e-3)
 
 
-def test_properties_are_complete(tmp_path: Path, films: Path, own_cache: Path) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("train", "train"), ("inference", "infer")])
+def test_properties_are_complete(
+    name: str, kind: str, tmp_path: Path, trained: tuple[Path, str], films: Path, own_cache: Path
+) -> None:
+    settings = {"profile": "phantom", "rows_per_role": 2} if name == "train" else {}
     workflow = ConfigWorkflow(
-        str(TRAIN),
-        workflow_type="train",
+        str(CONFIGS / f"{name}.json"),
+        workflow_type=kind,
         logging_file=False,
         output_dir=str(tmp_path),
-        ckpt_dir=str(tmp_path / "models"),
+        ckpt_dir=str(trained[0] / "models"),
         dataset_dir=str(films),
-        profile="phantom",
-        rows_per_role=2,
+        **settings,
     )
     workflow.initialize()
     assert workflow.check_properties() == []
+
+
+def test_metadata_and_network_agree(
+    run_process: Run, trained: tuple[Path, str], tmp_path: Path, metadata_schema: Path
+) -> None:
+    monai, meta = ("-m", "monai.bundle"), f"--meta_file={CONFIGS}/metadata.json"
+    run_process(*monai, "verify_metadata", meta, f"--filepath={metadata_schema}", cwd=tmp_path)
+    config, models = f"--config_file={CONFIGS}/inference.json", f"--ckpt_dir={trained[0]}/models"
+    said = run_process(
+        *monai, "verify_net_in_out", "network_def", config, meta, models, "--device=cpu", "--n=2", cwd=tmp_path
+    )
+    assert "verified with no error" in said
+
+
+def test_export_equals_eager(run_process: Run, trained: tuple[Path, str], tmp_path: Path) -> None:
+    run_process(
+        "-m",
+        "monai.bundle",
+        "ckpt_export",
+        "network_def",
+        f"--filepath={tmp_path}/model.ts",
+        f"--ckpt_file={trained[0]}/models/model.pt",
+        f"--meta_file={CONFIGS}/metadata.json",
+        f"--config_file={CONFIGS}/inference.json",
+        f"--ckpt_dir={trained[0]}/models",
+        cwd=tmp_path,
+    )
+    card = json.loads((trained[0] / "models/network.json").read_text())
+    eager = DeployedLesionMap(**card["arguments"]).eval()
+    eager.load_state_dict(weights_of(trained[0]))
+    images = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(torch.jit.load(tmp_path / "model.ts")(images), eager(images), atol=1e-5)
+
+
+def test_training_and_inference_preprocess_alike(films: Path) -> None:
+    parts = {}
+    for name in ("train", "inference"):
+        parser = ConfigParser()
+        parser.read_config(str(CONFIGS / f"{name}.json"))
+        parser["bundle_root"], parser["ckpt_dir"] = str(CONFIGS.parent), "none"
+        parser["dataset_dir"], parser["image_size"] = str(films), 64
+        parts[name] = parser.get_parsed_content({"train": "train#preprocessing"}.get(name, "preprocessing"))
+    for item in Datalist(films).section("test"):
+        bare = {key: item[key] for key in ("id", "image", "slice")}
+        assert torch.equal(parts["train"](item)["image"], parts["inference"](bare)["image"])
+
+
+def test_inference_scores_as_evaluation_does_and_names_what_it_cannot_read(
+    trained: tuple[Path, str], own_films: Path, run_bundle: Run, tmp_path: Path
+) -> None:
+    with (trained[0] / "predictions.csv").open() as file:
+        expected = {row["id"]: float(row["probability/fracture"]) for row in csv.DictReader(file)}
+    films = tmp_path / "in"
+    films.mkdir()
+    for name in expected:
+        shutil.copy(own_films / name, films)
+    (films / "cut.png").write_bytes((own_films / next(iter(expected))).read_bytes()[:200])
+    said = run_bundle(
+        CONFIGS / "inference.json",
+        f"--input={films}",
+        f"--ckpt_dir={trained[0]}/models",
+        f"--output_dir={tmp_path / 'out'}",
+        "--threshold=0.2",
+        cwd=tmp_path,
+        run_id="run",
+        expect=1,
+    )
+    assert "1 of 9 images could not be read" in said
+    assert "cut.png" in said
+    found = json.loads((tmp_path / "out/candidates.json").read_text())
+    scores = {Path(image["image"]).name: image["score"] for image in found["images"]}
+    assert {name: scores[Path(name).name] for name in expected} == pytest.approx(expected, abs=1e-5)
+    for file in ("candidates.csv", "coco_results.json", "coco_images.json"):
+        assert (tmp_path / "out" / file).is_file()
 
 
 @pytest.mark.parametrize("table", ["table1", "table2"])
@@ -217,20 +298,30 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda head: head.update(training=[item for item in head["training"] if item["role"] != "P_hos"]),
         "has no training item of role P_hos",
     ),
-    "a test positive without box": (
-        lambda head: [item.pop("boxes", None) for item in head["test"]],
-        "is a positive without a box: FROC needs one",
-    ),
 }
 
 
 @pytest.mark.parametrize(("edit", "message"), BAD.values(), ids=BAD.keys())
 def test_bad_input_is_named(
-    edit: Callable[[dict[str, Any]], object], message: str, own_films: Path, run_bundle: Run, tmp_path: Path
+    edit: Callable[[dict[str, Any]], object], message: str, own_films: Path, own_cache: Path, tmp_path: Path
 ) -> None:
     change(own_films, edit)
+    settings = {"profile": "phantom", "dataset_dir": str(own_films), "output_dir": str(tmp_path / "run")}
+    workflow = ConfigWorkflow(str(TRAIN), workflow_type="train", logging_file=False, **settings)
+
+    def begin() -> None:
+        workflow.initialize()
+        workflow.parser.get_parsed_content("train#dataset")
+
+    with pytest.raises(RuntimeError) as raised:
+        begin()
+    assert message in str(cause_of(raised.value))
+
+
+def test_a_positive_without_box_is_named_where_froc_needs_one(own_films: Path, run_bundle: Run, tmp_path: Path) -> None:
+    change(own_films, lambda head: [item.pop("boxes", None) for item in head["validation"]])
     said = run_bundle(TRAIN, *TINY, f"--dataset_dir={own_films}", *into(tmp_path / "run"), cwd=tmp_path, expect=1)
-    assert message in said
+    assert "is a positive without a box: FROC needs one" in said
     assert "Traceback" not in said
 
 

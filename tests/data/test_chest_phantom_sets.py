@@ -53,7 +53,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_a_set_has_its_roles_and_counts(mixed: Path) -> None:
     content = datalist(mixed)
-    assert content["classes"] == ["no fracture", "fracture"]
+    assert content["classes"] == ["normal", "fracture"]
     assert Counter(item["role"] for item in content["training"]) == {"P_hos": 3, "N_hos": 6, "P_pub": 4, "N_pub": 5}
     assert [sum(item["label"] == label for item in content["validation"]) for label in (1, 0)] == [2, 3]
     assert [sum(item["label"] == label for item in content["test"]) for label in (1, 0)] == [3, 4]

@@ -16,7 +16,7 @@ from semimed_monai.engines import read_lesions
 from semimed_monai.metrics import FrocScore, LesionPredictions, LevelCounts, levels_of
 from semimed_monai.vocabulary import Outputs
 
-CLASSES = ["no fracture", "fracture"]
+CLASSES = ["normal", "fracture"]
 
 
 def _set(seed: int, images: int = 12) -> dict[str, Any]:

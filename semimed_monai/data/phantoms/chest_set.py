@@ -16,7 +16,7 @@ from semimed_monai.data.phantoms.chest import CHEST_PHANTOM_VERSION, STANDARD_CH
 from semimed_monai.data.phantoms.files import write_dicom_radiograph, write_png
 from semimed_monai.data.phantoms.sets import SetRecipe, write_people
 
-CHEST_CLASSES = ("no fracture", "fracture")
+CHEST_CLASSES = ("normal", "fracture")
 FORMATS = ("mixed", "dicom", "png")
 # Each group counts its people from a number of its own, so that they stay the same whatever the others' counts are.
 _MOST = 100_000
