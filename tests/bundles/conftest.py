@@ -85,6 +85,37 @@ def run_bundle(run_process: RunBundle) -> RunBundle:
 
 
 @pytest.fixture(scope="session")
+def verify_network(run_process: RunBundle) -> Callable[..., None]:
+    """verify_network(configs, models, cwd=folder, n=2): MONAI's check of network and metadata, with these weights."""
+
+    def verify(configs: Path, models: Path, *, cwd: Path, n: int) -> None:
+        said = run_process(
+            *("-m", "monai.bundle", "verify_net_in_out", "network_def", f"--config_file={configs}/inference.json"),
+            *(f"--meta_file={configs}/metadata.json", "--device=cpu", f"--ckpt_dir={models}", f"--n={n}"),
+            cwd=cwd,
+        )
+        assert "verified with no error" in said
+
+    return verify
+
+
+@pytest.fixture(scope="session")
+def export_network(run_process: RunBundle) -> Callable[..., Path]:
+    """export_network(configs, models, cwd=folder) -> the TorchScript that MONAI's ckpt_export writes."""
+
+    def export(configs: Path, models: Path, *, cwd: Path) -> Path:
+        run_process(
+            *("-m", "monai.bundle", "ckpt_export", "network_def", f"--filepath={cwd}/model.ts"),
+            *(f"--ckpt_file={models}/model.pt", f"--meta_file={configs}/metadata.json"),
+            *(f"--config_file={configs}/inference.json", f"--ckpt_dir={models}"),
+            cwd=cwd,
+        )
+        return cwd / "model.ts"
+
+    return export
+
+
+@pytest.fixture(scope="session")
 def kill_bundle(bundle_cache: Path) -> Callable[..., None]:
     """kill_bundle(config, "--max_epochs=4", …, cwd=folder, after="epoch 2/4: loss"): a training that is killed a moment
     after it has printed that, in mid-epoch.

@@ -334,45 +334,26 @@ def test_properties_are_complete(
 
 
 def test_metadata_and_network_agree(
-    run_process: Run, trained: tuple[Path, str], tmp_path: Path, metadata_schema: Path
+    run_process: Run,
+    verify_network: Callable[..., None],
+    trained: tuple[Path, str],
+    tmp_path: Path,
+    metadata_schema: Path,
 ) -> None:
-    monai = ("-m", "monai.bundle")
     meta = f"--meta_file={CONFIGS}/metadata.json"
-    run_process(*monai, "verify_metadata", meta, f"--filepath={metadata_schema}", cwd=tmp_path)
+    run_process("-m", "monai.bundle", "verify_metadata", meta, f"--filepath={metadata_schema}", cwd=tmp_path)
     for models in (trained[0] / "models", tmp_path / "none"):  # this size, and the paper's
-        said = run_process(
-            *monai,
-            "verify_net_in_out",
-            "network_def",
-            f"--config_file={CONFIGS}/inference.json",
-            meta,
-            "--device=cpu",
-            f"--ckpt_dir={models}",
-            "--n=4",
-            cwd=tmp_path,
-        )
-        assert "verified with no error" in said
+        verify_network(CONFIGS, models, cwd=tmp_path, n=4)
 
 
-def test_export_equals_eager(run_process: Run, trained: tuple[Path, str], tmp_path: Path) -> None:
-    run_process(
-        "-m",
-        "monai.bundle",
-        "ckpt_export",
-        "network_def",
-        f"--filepath={tmp_path}/model.ts",
-        f"--ckpt_file={trained[0]}/models/model.pt",
-        f"--meta_file={CONFIGS}/metadata.json",
-        f"--config_file={CONFIGS}/inference.json",
-        f"--ckpt_dir={trained[0]}/models",
-        cwd=tmp_path,
-    )
+def test_export_equals_eager(export_network: Callable[..., Path], trained: tuple[Path, str], tmp_path: Path) -> None:
+    script = export_network(CONFIGS, trained[0] / "models", cwd=tmp_path)
     card = json.loads((trained[0] / "models/network.json").read_text())
     eager = DeployedAttentionClassifier(**card["arguments"]).eval()
     eager.load_state_dict(weights_of(trained[0]))
     images = torch.rand(3, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        assert torch.allclose(torch.jit.load(tmp_path / "model.ts")(images), eager(images), atol=1e-5)
+        assert torch.allclose(torch.jit.load(script)(images), eager(images), atol=1e-5)
 
 
 def test_training_and_inference_preprocess_alike(dataset: Path) -> None:
