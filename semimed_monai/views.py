@@ -49,7 +49,8 @@ class WarpedGeometry:
     def carry(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
         """The maps in the student's frame, at the image's size, and 1 where the teacher's frame reaches, else 0."""
         if maps.shape[2:] != self.size:
-            maps = functional.interpolate(maps, size=self.size, mode="bilinear", align_corners=False)
+            # Each cell as the square of pixels that it is: a term's mean over these gives it back unblurred.
+            maps = functional.interpolate(maps, size=self.size, mode="nearest-exact")
         inside = torch.ones_like(maps[:, :1])
         carried, in_view = self.warp(maps, inside, params=self.parameters, data_keys=["input", "mask"])
         return carried, in_view

@@ -37,7 +37,8 @@ class KeepBest:
         first_epoch: the validations before it do not count: those of a first of two stages.
 
     Raises:
-        ValueError: at the start, if the first epoch comes after the last; at a validation that has no such metric.
+        ValueError: at the start, if the first epoch comes after the last; at a validation that has no such metric; at
+            the end, if no validation gave a number.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class KeepBest:
         engine.add_event_handler(Events.STARTED, self._refuse_no_epoch)
         engine.add_event_handler(Events.EPOCH_STARTED, self._stop_if_done)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._validate_last)
+        engine.add_event_handler(Events.COMPLETED, self._refuse_nothing_kept)
 
     def _refuse_no_epoch(self) -> None:
         if self.first_epoch > self._trainer.state.max_epochs:
@@ -80,6 +82,14 @@ class KeepBest:
         state = self._trainer.state
         if state.epoch == state.max_epochs and self.validator.state.epoch != state.epoch:
             self.validator.run(state.epoch)
+
+    def _refuse_nothing_kept(self) -> None:
+        """What lies there may be an earlier run's."""
+        if self.best == -math.inf:
+            raise ValueError(
+                f"no validation gave a {self.metric} that is a number, so no weights were kept: look at the datalist's "
+                "validation section (an AUC needs items of two classes)"
+            )
 
     def state_dict(self) -> dict[str, float]:
         """The best so far and how long ago."""

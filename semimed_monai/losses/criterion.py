@@ -58,7 +58,10 @@ class StageRamp:
 
     def __init__(self, start: float) -> None:
         if not 0 <= start < 1:
-            raise ValueError(f"the second stage starts at {start} of the run: give a share from 0 to below 1")
+            raise ValueError(
+                f"the second stage starts at {start} of the run: give a share from 0 to below 1 (in a recipe: raise "
+                "max_epochs, or lower pretraining_epochs)"
+            )
         self.start = start
 
     def __call__(self, progress: float) -> float:

@@ -56,6 +56,7 @@ class Memory(nn.Module):
         """Keep these, of the rows of all processes; every process must call it with as many rows."""
         if idist.get_world_size() > 1:
             rows, values = (cast(Tensor, idist.all_gather(part.contiguous())) for part in (rows, values))
-        known = rows >= 0
-        self.values[rows[known]] = values[known].to(self.values.dtype)
-        self.visits[rows[known]] += 1
+        last = {row: place for place, row in enumerate(rows.tolist()) if row >= 0}  # of an item that comes twice
+        places, of_last = list(last), list(last.values())
+        self.values[places] = values[of_last].to(self.values.dtype)
+        self.visits[places] += 1

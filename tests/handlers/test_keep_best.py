@@ -70,6 +70,12 @@ def test_the_first_of_the_largest(run: Run, scores: tuple[float, ...], best: int
     assert (run.handler.best, run.handler.best_epoch) == (scores[best - 1], best)
 
 
+def test_a_run_that_kept_nothing_says_so(run: Run) -> None:
+    run.validate(math.nan, math.nan)
+    with pytest.raises(ValueError, match="no validation gave a f1 that is a number"):
+        run.trainer.fire_event(Events.COMPLETED)
+
+
 def test_epochs_of_a_first_stage_do_not_count(tmp_path: Path) -> None:
     run = Run(tmp_path, first_epoch=3, patience=2)
     run.validate(0.9, 0.8, 0.5, 0.6)

@@ -212,7 +212,7 @@ def test_a_small_map_is_moved_by_the_images_pixels() -> None:
     small = torch.rand(4, 2, 4, 4)
     viewed = _unmoved(RandomTranslate(translate_x=(0.25, 0.25), p=1.0))(_batch(), 1)
     carried, in_view = viewed.geometry.carry(small)
-    large = functional.interpolate(small, size=(8, 8), mode="bilinear")
+    large = functional.interpolate(small, size=(8, 8), mode="nearest-exact")
     assert torch.allclose(carried, functional.pad(large, (2, 0))[..., :8], atol=1e-5)
     assert in_view is not None
     assert in_view.shape == (4, 1, 8, 8)
@@ -237,6 +237,14 @@ def test_a_shared_frame_carries_a_map_as_it_is() -> None:
     assert isinstance(_views()(_batch(), 1).geometry, SharedGeometry)
     assert isinstance(_views(share_geometry=False)(_batch(), 1).geometry, WarpedGeometry)
     assert isinstance(Views(share_geometry=False)(_batch(), 1).geometry, SharedGeometry), "nothing was moved"
+
+
+def test_a_small_map_comes_back_unblurred() -> None:
+    """A cell is a square of the image's pixels: where nothing moves, their mean is the cell again."""
+    views = _unmoved(RandomAffine(0.0, p=1.0))
+    maps = torch.rand(4, 1, 2, 2)
+    carried, _ = views(_batch(), 1).geometry.carry(maps)
+    assert torch.allclose(functional.avg_pool2d(carried, carried.shape[-1] // 2), maps, atol=1e-5)
 
 
 def test_views_have_no_graph() -> None:
