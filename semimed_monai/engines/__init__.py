@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from semimed_monai.engines.evaluator import SectionEvaluator, read_grading, read_lesions, read_segmentation
+from semimed_monai.engines.memory import keep_freed_memory
 from semimed_monai.engines.processes import is_not_first, join_processes, local_device, on_device
 from semimed_monai.engines.trainer import NonFiniteLossError, OptimiserEvents, SemiSupervisedTrainer, term_values
 
@@ -13,6 +14,7 @@ __all__ = [
     "SemiSupervisedTrainer",
     "is_not_first",
     "join_processes",
+    "keep_freed_memory",
     "local_device",
     "on_device",
     "read_grading",
