@@ -1,26 +1,47 @@
 """Views: random augmentation of a whole batch, on its device, whose geometry can be replayed on any map.
 
-kornia augments batches; what it lacks, and what stands here, is randomness that belongs to a row of the run: the
-numbers of (seed, step, row of the global batch) are the same on one process or eight, on a CPU or a GPU, and after a
-resume.
+kornia draws the numbers and has the intensities. What it lacks, and what stands here: randomness that belongs to a row
+of the run, so that the numbers of (seed, step, row of the global batch) are the same on one process or eight, on a CPU
+or a GPU, and after a resume; and geometry in one sampling, where kornia samples once for each augmentation, and works
+out each time anew from where (a third of a small network's step on a CPU).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import ignite.distributed as idist
 import torch
-from kornia.augmentation import AugmentationSequential
+from kornia.augmentation import (
+    AugmentationSequential,
+    RandomAffine,
+    RandomHorizontalFlip,
+    RandomRotation,
+    RandomRotation90,
+    RandomShear,
+    RandomTranslate,
+    RandomVerticalFlip,
+)
 from kornia.augmentation.container.params import ParamItem
+from kornia.constants import Resample, SamplePadding
 from torch import Tensor, nn
 from torch.nn import functional
 
 from semimed_monai.vocabulary import flag
 
 _LARGEST_SEED = 2**63 - 1
+_AFFINE = (
+    RandomAffine,
+    RandomHorizontalFlip,
+    RandomRotation,
+    RandomRotation90,
+    RandomShear,
+    RandomTranslate,
+    RandomVerticalFlip,
+)
+_SAMPLING = {"padding_mode": SamplePadding.ZEROS, "resample": Resample.BILINEAR}
 
 
 class SharedGeometry:
@@ -35,25 +56,45 @@ class WarpedGeometry:
     """The teacher saw the image as it is, the student a warped one: the student's warp is replayed on the teacher's
     maps.
 
+    >>> flip = torch.tensor([[[-1.0, 0.0, 3.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
+    >>> WarpedGeometry(flip, torch.Size((1, 4))).carry(torch.tensor([[[[0.0, 1.0, 2.0, 3.0]]]]))[0].round()
+    tensor([[[[3., 2., 1., 0.]]]])
+
     Args:
-        warp: the student's geometric augmentation.
-        parameters: what it drew for this batch.
-        size: the image's height and width: translations are in its pixels, so maps are brought to it first.
+        matrices: rows × 3 × 3, an affine map each from a pixel's (x, y, 1) to where the student sees it.
+        size: the image's height and width: maps are brought to it first.
     """
 
-    def __init__(self, warp: AugmentationSequential, parameters: list[ParamItem], size: torch.Size) -> None:
-        self.warp = warp
-        self.parameters = parameters
+    def __init__(self, matrices: Tensor, size: torch.Size) -> None:
+        height, width = size
         self.size = size
+        # Pixels as grid_sample counts them: the picture's edges are at −1 and 1. In doubles, as pixels are far apart.
+        scale = matrices.new_tensor(
+            [[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]], dtype=torch.float64
+        )
+        back = (scale @ torch.linalg.inv(matrices.double()) @ torch.linalg.inv(scale)).float()
+        # Not torch's affine_grid, which multiplies a matrix for each pixel and takes fifty times as long.
+        x, y = ((2 * torch.arange(n, device=matrices.device) + 1) / n - 1 for n in (width, height))
+        along, down = back[:, :2, 0, None] * x, back[:, :2, 1, None] * y + back[:, :2, 2, None]
+        self._from = (along[:, :, None] + down[..., None]).movedim(1, -1)
+
+    def image(self, images: Tensor) -> Tensor:
+        """Images in the student's frame, black where they come from outside."""
+        return functional.grid_sample(images, self._from, mode="bilinear", align_corners=False)
+
+    def mask(self, masks: Tensor) -> Tensor:
+        """Masks in the student's frame: every pixel is one that was there, or 0 from outside."""
+        return functional.grid_sample(masks, self._from, mode="nearest", align_corners=False)
 
     def carry(self, maps: Tensor) -> tuple[Tensor, Tensor | None]:
         """The maps in the student's frame, at the image's size, and 1 where the teacher's frame reaches, else 0."""
         if maps.shape[2:] != self.size:
             # Each cell as the square of pixels that it is: a term's mean over these gives it back unblurred.
             maps = functional.interpolate(maps, size=self.size, mode="nearest-exact")
-        inside = torch.ones_like(maps[:, :1])
-        carried, in_view = self.warp(maps, inside, params=self.parameters, data_keys=["input", "mask"])
-        return carried, in_view
+        # Beyond the last pixel's centre a map goes on as it was there: the frame ends half a pixel later.
+        carried = functional.grid_sample(maps, self._from, "bilinear", padding_mode="border", align_corners=False)
+        in_view = (self._from.abs().amax(-1) <= 1).to(maps.dtype)
+        return carried, in_view[:, None]
 
 
 @dataclass
@@ -81,12 +122,16 @@ class Views(nn.Module):
     torch.Size([4, 1, 8, 8])
 
     Args:
-        geometry: kornia augmentations that move pixels; the mask goes with them.
+        geometry: kornia's flips, rotations, translations, shears and affine maps, with kornia's own defaults for how
+            pixels are interpolated and what comes from outside; the mask goes with them.
         student: kornia augmentations of intensity for the student's view.
         teacher: the same for the teacher's view; its random numbers are its own.
         share_geometry: True: both views are moved alike. False: the teacher sees the image unmoved, and
             `Viewed.geometry` carries its maps into the student's frame.
         seed: of the run.
+
+    Raises:
+        ValueError: a geometry that is not affine, or that pads or interpolates otherwise.
     """
 
     def __init__(
@@ -98,6 +143,8 @@ class Views(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        for module in geometry:
+            _refuse_other_than_affine(module)
         self.geometry = AugmentationSequential(*geometry, data_keys=["input"]) if geometry else None
         self.student = AugmentationSequential(*student, data_keys=["input"]) if student else None
         self.teacher = AugmentationSequential(*teacher, data_keys=["input"]) if teacher else None
@@ -112,10 +159,11 @@ class Views(nn.Module):
         shared: SharedGeometry | WarpedGeometry = SharedGeometry()
         if self.geometry is not None:
             parameters = self._draw(self.geometry, image.shape, step, stream=0)
-            # Both in one call: what follows from the parameters is worked out once.
-            image, mask = self.geometry(image, mask, params=parameters, data_keys=["input", "mask"])
+            matrices = self.geometry.get_transformation_matrix(image, parameters, recompute=True)
+            warped = WarpedGeometry(cast(Tensor, matrices), image.shape[2:])
+            image, mask = warped.image(image), warped.mask(mask)
             if not self.share_geometry:
-                shared = WarpedGeometry(self.geometry, parameters, unmoved.shape[2:])
+                shared = warped
         teacher_images = self._augment(self.teacher, image if self.share_geometry else unmoved, step, stream=2)
         student_images = self._augment(self.student, image, step, stream=1)
         return Viewed({**batch, "image": student_images, "mask": mask}, teacher_images, shared)
@@ -138,6 +186,20 @@ class Views(nn.Module):
         if world == 1:
             return drawn
         return [_rows_of(item, rank * rows, rows, rows * world) for item in drawn]
+
+
+def _refuse_other_than_affine(module: Any) -> None:
+    """What `WarpedGeometry` would not replay as kornia means it."""
+    wrong = None
+    if not isinstance(module, _AFFINE):
+        wrong = f"whose warp is not affine: use {', '.join(one.__name__ for one in _AFFINE)}"
+    elif any(module.flags.get(name, default) != default for name, default in _SAMPLING.items()):
+        wrong = (
+            "with a resample or padding_mode of its own: leave both out, images are interpolated bilinearly and are "
+            "black outside"
+        )
+    if wrong:
+        raise ValueError(f"views#geometry has {type(module).__name__}, {wrong}")
 
 
 def _mixed(seed: int, step: int, stream: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -156,6 +157,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             self.remembered["scaler"] = self.scaler
         self._running = [buffer for buffer in self.student.buffers() if buffer.is_floating_point()]
         self._sums: dict[str, Tensor] = {}
+        self._batches: Counter[str] = Counter()
         self.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         self.add_event_handler(Events.EPOCH_COMPLETED, self._average_epoch)
         criterion.attach(self)
@@ -180,18 +182,19 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         raise error
 
     def _start_epoch(self) -> None:
-        self._sums = {}
+        self._sums, self._batches = {}, Counter()
         if hasattr(self._batch_sampler, "set_epoch"):
             self._batch_sampler.set_epoch(self.state.epoch - 1)
 
     def _average_epoch(self) -> None:
-        """The epoch's mean of every value, over all processes, goes to `state.metrics`, where MONAI's loggers find
-        it.
+        """The epoch's mean of every value, over all processes and the batches that had it (a term may begin within an
+        epoch), goes to `state.metrics`, where MONAI's loggers find it.
         """
         totals = torch.stack([total.float() for total in self._sums.values()])
         if idist.get_world_size() > 1:
             torch.distributed.all_reduce(totals)
-        means = totals / (self.state.epoch_length * idist.get_world_size())
+        batches = totals.new_tensor([self._batches[name] for name in self._sums])
+        means = totals / (batches * idist.get_world_size())
         self.state.metrics.update(
             {f"train_{name}": mean for name, mean in zip(self._sums, means.tolist(), strict=True)}
         )
@@ -218,15 +221,17 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         values = {name: value.detach() for name, value in losses.items()}
         for name, value in values.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._batches.update(values.keys())
         self.state.output = [values]
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         return [values]
 
     def _compare(self, viewed: Viewed) -> Step:
         """Student and teacher on their views. Autocast covers the networks only."""
+        progress = min((self.state.optimiser_step + 1) / self.optimiser_steps, 1.0)
         with autocast(self.state.device, self.precision):
             seen = formatted(viewed.teacher_images, self.channels_last)
-            teacher = self.teacher(seen) if self.teacher is not None and self.criterion.uses_teacher else None
+            teacher = self.teacher(seen) if self.teacher is not None and self.criterion.compares(progress) else None
             student = self._run_student(viewed.batch["image"])
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
         return Step(
@@ -234,7 +239,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             student=student,
             teacher=None if teacher is None else in_fp32(teacher),
             geometry=viewed.geometry,
-            progress=min((self.state.optimiser_step + 1) / self.optimiser_steps, 1.0),
+            progress=progress,
             run=self._run_student,
         )
 

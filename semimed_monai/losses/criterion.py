@@ -107,6 +107,10 @@ class Term(nn.Module):
         """What the term is multiplied with at this point of the run."""
         return self.weight if self.ramp is None else self.weight * self.ramp(progress)
 
+    def begun(self, progress: float) -> bool:
+        """Whether the ramp has left 0; a weight of 0 is no reason not to look at a term."""
+        return self.ramp is None or self.ramp(progress) > 0
+
     def attach(self, engine: Engine) -> None:
         """Follow the run's events; most terms have nothing to follow."""
 
@@ -115,7 +119,7 @@ class Term(nn.Module):
 
 
 class Criterion(nn.Module):
-    """L = Σ_name weight_name · ramp_name(τ) · term_name(step).
+    """L = Σ_name weight_name · ramp_name(τ) · term_name(step), over the terms whose ramp has left 0.
 
     A `_disabled_` term arrives as None and is left out, so that an ablation is one key in a config:
 
@@ -141,8 +145,12 @@ class Criterion(nn.Module):
 
     @property
     def uses_teacher(self) -> bool:
-        """Whether any term compares with the teacher (if not, the trainer does not run it)."""
+        """Whether any term compares with the teacher."""
         return any(term.uses_teacher for _, term in self._named())
+
+    def compares(self, progress: float) -> bool:
+        """Whether a term does at this point of the run (if not, the trainer does not run the teacher)."""
+        return any(term.uses_teacher for _, term in self._begun(progress))
 
     def attach(self, engine: Engine) -> None:
         """Let every term follow the run's events."""
@@ -152,9 +160,19 @@ class Criterion(nn.Module):
     def _named(self) -> list[tuple[str, Term]]:
         return cast(list[tuple[str, Term]], list(self.terms.items()))
 
+    def _begun(self, progress: float) -> list[tuple[str, Term]]:
+        return [(name, term) for name, term in self._named() if term.begun(progress)]
+
     def forward(self, step: Step) -> dict[str, Tensor]:
-        """The sum under `loss`, each term, unweighted, under its name, and what terms observed under `name/what`."""
-        values = {name: term(step) for name, term in self._named()}
-        total = torch.stack([values[name] * term.factor(step.progress) for name, term in self._named()]).sum()
-        observed = {f"{name}/{what}": value for name, term in self._named() for what, value in term.observed.items()}
+        """The sum under `loss`, each term, unweighted, under its name, and what terms observed under `name/what`.
+
+        Raises:
+            ValueError: no term has begun, so there is nothing to learn from.
+        """
+        if not (begun := self._begun(step.progress)):
+            names = ", ".join(self.terms)
+            raise ValueError(f"nothing to learn from at the start of the run: each of {names} begins later")
+        values = {name: term(step) for name, term in begun}
+        total = torch.stack([values[name] * term.factor(step.progress) for name, term in begun]).sum()
+        observed = {f"{name}/{what}": value for name, term in begun for what, value in term.observed.items()}
         return {"loss": total, **values, **observed}

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from semimed_monai.engines import OptimiserEvents, term_values
-from semimed_monai.losses import AttentionConsistency, ClassConsistency, Criterion, CrossEntropy, Term
+from semimed_monai.losses import AttentionConsistency, ClassConsistency, Criterion, CrossEntropy, StageRamp, Term
 from semimed_monai.networks import AttentionClassifier, Teacher
 from semimed_monai.views import Views
 from semimed_monai.vocabulary import Outputs, Step
@@ -30,8 +30,8 @@ class Spy(Term):
 
     uses_teacher = True
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, ramp: Callable[[float], float] | None = None) -> None:
+        super().__init__(ramp=ramp)
         self.steps: list[Step] = []
 
     def forward(self, step: Step) -> Tensor:
@@ -220,6 +220,20 @@ def test_the_epochs_means_are_metrics(make_trainer: Make) -> None:
         for name in names:
             mean = sum(each[name] for each in values[epoch]) / 3
             assert means[epoch - 1][f"train_{name}"] == pytest.approx(mean, rel=1e-5)
+
+
+def test_until_a_term_begins_it_and_the_teacher_do_not_run(make_trainer: Make, make_net: Make) -> None:
+    """Two epochs of three batches: the last two of all come after 0.7 of the run, and the mean is theirs."""
+    network, spy, asked = make_net(), Spy(StageRamp(0.7)), []
+    teacher = Teacher(network)
+    teacher.average.register_forward_hook(lambda *_: asked.append(1))
+    trainer = make_trainer(network=network, teacher=teacher, criterion=Criterion({"c": CrossEntropy(), "spy": spy}))
+    values: list[dict[str, Tensor]] = []
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: values.append(engine.state.output[0]))
+    trainer.run()
+    assert len(spy.steps) == len(asked) == 2
+    assert ["spy" in each for each in values] == [False] * 4 + [True] * 2
+    assert trainer.state.metrics["train_spy"] == pytest.approx((values[4]["spy"] + values[5]["spy"]).item() / 2)
 
 
 def test_the_output_carries_no_graph_and_the_loggers_find_every_term(make_trainer: Make) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -48,6 +49,30 @@ def test_the_sum_by_hand(step: Step) -> None:
     assert {name: value.item() for name, value in values.items()} == pytest.approx(
         {"loss": 3 + 5 * 2 * 0.1, "a": 3, "b": 5, "a/asked": 1, "b/asked": 1}
     )
+
+
+def test_a_term_that_has_not_begun_costs_nothing_and_is_not_said(step: Step) -> None:
+    later, unweighted = Constant(5.0, ramp=SigmoidRamp(start=0.6)), Constant(7.0, weight=0.0)
+    criterion = Criterion({"a": Constant(3.0), "later": later, "unweighted": unweighted})
+    values = criterion(step)
+    assert {name: value.item() for name, value in values.items() if "/" not in name} == {
+        "loss": 3,
+        "a": 3,
+        "unweighted": 7,
+    }
+    assert later.asked == 0
+    assert "later" in criterion(replace(step, progress=0.7))
+
+
+def test_the_teacher_is_wanted_once_a_term_that_compares_has_begun() -> None:
+    criterion = Criterion({"a": CrossEntropy(), "b": ClassConsistency(ramp=SigmoidRamp(start=0.5))})
+    assert criterion.uses_teacher
+    assert [criterion.compares(progress) for progress in (0.4, 0.5, 1.0)] == [False, True, True]
+
+
+def test_a_criterion_of_which_nothing_has_begun_is_refused(step: Step) -> None:
+    with pytest.raises(ValueError, match="nothing to learn from at the start of the run: each of a, b begins later"):
+        Criterion({name: Constant(3.0, ramp=SigmoidRamp(start=0.6)) for name in "ab"})(step)
 
 
 def test_the_factor_reaches_the_gradient(step: Step) -> None:
