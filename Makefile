@@ -12,7 +12,7 @@ install: ## the library with what developing it needs
 	pre-commit install
 
 test: ## the suite (at most 15 minutes on two cores)
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 slow: ## the longer tests
 	$(PYTHON) -m pytest -m slow

@@ -170,12 +170,7 @@ def add_labels(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.chexpert",
-        description=_HELP,
-        epilog=(__doc__ or "").split("\n\n", 2)[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("data_prep.chexpert", _HELP, __doc__)
     add_public(parser, "the folder with train.csv and the images")
     add_labels(parser)
     command.run(prepare, parser, arguments)

@@ -12,6 +12,16 @@ from data_prep.sections import FRACTIONS
 from semimed_monai.data.datalist import SECTIONS
 
 
+def parser(module: str, does: str, documentation: str | None) -> argparse.ArgumentParser:
+    """Of `python -m module`: its help ends with the module's documentation, but for the first line and the example."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=does,
+        epilog=(documentation or "").split("\n\n", 2)[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def add_split(parser: argparse.ArgumentParser, group: str) -> None:
     """--fractions and --seed, for a set of which `group` is not split."""
     parser.add_argument(

@@ -18,7 +18,6 @@ that are the same byte for byte are known to belong together, and stay together.
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -227,12 +226,7 @@ def _with_roles(training: Items, hidden: float, seed: int) -> Items:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.fracatlas",
-        description=_HELP,
-        epilog=(__doc__ or "").split("\n\n", 2)[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("data_prep.fracatlas", _HELP, __doc__)
     parser.add_argument("--source", type=Path, required=True, help="the folder with the unpacked archive")
     command.add_out(parser)
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="equal parts; default 5")

@@ -15,7 +15,6 @@ divided, classes alike in all sections.
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -294,12 +293,7 @@ def _sections(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.from_csv",
-        description=_HELP,
-        epilog=(__doc__ or "").split("\n\n", 2)[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("data_prep.from_csv", _HELP, __doc__)
     parser.add_argument("--csv", type=Path, required=True, help="the table: a line for each image, or slice of one")
     parser.add_argument("--images", type=Path, required=True, help="the folder that the images lie below")
     command.add_out(parser)

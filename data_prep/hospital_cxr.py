@@ -19,7 +19,6 @@ tables, or the name of a value in each image's entry of the COCO file.
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -236,12 +235,7 @@ def _check_enough(source: Path, items: Sequence[Mapping[str, Any]]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.hospital_cxr",
-        description=_HELP,
-        epilog=(__doc__ or "").split("\n\n", 2)[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("data_prep.hospital_cxr", _HELP, __doc__)
     parser.add_argument("--images", type=Path, required=True, help="the folder that the images lie below")
     parser.add_argument("--boxes", type=Path, required=True, help="a COCO file (.json), or a CSV table of boxes")
     command.add_out(parser)

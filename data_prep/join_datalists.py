@@ -9,7 +9,6 @@ two sections. Files stay where they are.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import defaultdict
 from collections.abc import Sequence
@@ -147,12 +146,7 @@ def _shared(parts: Sequence[_Part]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.join_datalists",
-        description=_HELP,
-        epilog=(__doc__ or "").split("\n\n", 2)[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("data_prep.join_datalists", _HELP, __doc__)
     parser.add_argument("datalists", nargs="+", type=Path, help="JSON files, or folders with a datalist.json")
     command.add_out(parser)
     parser.add_argument("--names", nargs="+", metavar="NAME", help="a name for each list; default their own")

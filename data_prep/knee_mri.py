@@ -16,7 +16,6 @@ volume), and so is every slice of a volume that the table does not name. Other s
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
@@ -188,12 +187,7 @@ def _sort(volumes: Sequence[Volume], out: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.knee_mri",
-        description=_HELP,
-        epilog=(__doc__ or "").split("\n\n", 2)[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("data_prep.knee_mri", _HELP, __doc__)
     parser.add_argument("--source", type=Path, required=True, help="the tree of DICOM series or NIfTI volumes")
     parser.add_argument("--grades", type=Path, required=True, help="the CSV table: a line for each graded slice")
     command.add_out(parser)

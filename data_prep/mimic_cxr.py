@@ -19,7 +19,6 @@ a patient who is in one of the others, too.
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,12 +124,7 @@ def _reserved(parts: Table, splits: Sequence[str]) -> set[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.mimic_cxr",
-        description=_HELP,
-        epilog=(__doc__ or "").split("\n\n", 2)[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("data_prep.mimic_cxr", _HELP, __doc__)
     add_public(parser, "the folder with the tables and files/")
     add_labels(parser)
     parser.add_argument(

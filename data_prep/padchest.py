@@ -19,7 +19,6 @@ takes only those that a physician labelled (column MethodLabel).
 
 from __future__ import annotations
 
-import argparse
 import ast
 from collections.abc import Sequence
 from pathlib import Path
@@ -153,12 +152,7 @@ def prepare(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.padchest",
-        description=_HELP,
-        epilog=(__doc__ or "").split("\n\n", 2)[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("data_prep.padchest", _HELP, __doc__)
     add_public(parser, "the folder with the table and the images")
     add_rule(parser, "--callus", "what an old rib fracture, and no new one, is taken for")
     parser.add_argument("--method", choices=get_args(Method), default="all", help="whose labels to use; default all")

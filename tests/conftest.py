@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -19,6 +20,9 @@ from semimed_monai.losses import AttentionConsistency, AttentionLoss, ClassConsi
 from semimed_monai.networks import Teacher
 from semimed_monai.views import SharedGeometry, Views
 from semimed_monai.vocabulary import UNLABELLED, Outputs, Step
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
+    torch.set_num_threads(1)
 
 # A busy machine is slow: pytest-timeout stops what hangs.
 settings.register_profile("semimed", deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +65,20 @@ class GradedResults(ImageResults):
 
     def write(self, maps: Tensor, source: str, out: Path, slices: Sequence[int], aspect: Aspect) -> None:
         planes, grid = read_image(source, n4=self.n4)
-        write_map(maps, grid, out, slices, aspect)
         rows = self.table.slices(source)
         attention = from_square(torch.as_tensor(maps).float(), *grid.size[1:], aspect).numpy()
         self._place(source, grid, dict(zip(slices, attention, strict=True)))
-        pictures = {
-            index: overlay(planes[index, 0], plane, self.caption(rows[index], grid), self.threshold)
-            for index, plane in zip(slices, attention, strict=True)
-        }
-        self._save_pictures(pictures, out, grid)
-        if kind_of(source) == "dicom":
-            self._write_dicom(maps, pictures, grid, out, slices, aspect)
+        with ThreadPoolExecutor(max_workers=2) as beside_this:  # compressing needs no Python, DICOM objects little else
+            written: list[Future[Any]] = [beside_this.submit(write_map, maps, grid, out, slices, aspect)]
+            pictures = {
+                index: overlay(planes[index, 0], plane, self.caption(rows[index], grid), self.threshold)
+                for index, plane in zip(slices, attention, strict=True)
+            }
+            written.append(beside_this.submit(self._save_pictures, pictures, out, grid))
+            if kind_of(source) == "dicom":
+                self._write_dicom(maps, pictures, grid, out, slices, aspect)
+            for one in written:
+                one.result()
 
     def caption(self, row: dict[str, Any], grid: Grid | None = None) -> str:
         """What stands on a slice's overlay."""

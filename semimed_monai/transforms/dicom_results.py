@@ -149,11 +149,17 @@ def write_captures(source: Source, folder: str | Path, pictures: dict[int, NDArr
         ValueError: a header lacks what the object needs.
     """
     series = new_series(source, 2)
+    result: Dataset | None = None
     for number, (index, picture) in enumerate(sorted(pictures.items()), start=1):
-        one = {**series, "sop_instance_uid": generate_uid(), "instance_number": number}
-        _write_capture(
-            source, index, Path(folder) / f"{index:03d}.dcm", picture, author, "Attention outline and grade", one
-        )
+        origin = source.of_slice(index)
+        with naming(source.grid.path, "Secondary Capture"):
+            # Within a series only these few differ; to make each object anew takes highdicom as long as writing it.
+            result = result or _capture(source, index, picture, author, "Attention outline and grade", series)
+            result.SOPInstanceUID = result.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            result.InstanceNumber = number
+            result.PixelData = picture.tobytes()
+            _refer(result, origin)
+            save_result(result, origin[0], Path(folder) / f"{index:03d}.dcm")
 
 
 def write_capture(source: Source, out: str | Path, picture: NDArray[np.uint8], author: Author, shown: str) -> None:
@@ -169,46 +175,41 @@ def write_capture(source: Source, out: str | Path, picture: NDArray[np.uint8], a
     Raises:
         ValueError: a header lacks what the object needs.
     """
-    _write_capture(source, 0, out, picture, author, shown, new_series(source, 2))
-
-
-def _write_capture(
-    source: Source,
-    index: int,
-    out: str | Path,
-    picture: NDArray[np.uint8],
-    author: Author,
-    shown: str,
-    series: dict[str, Any],
-) -> None:
-    origin = source.of_slice(index)
     with naming(source.grid.path, "Secondary Capture"):
-        result = highdicom.sc.SCImage.from_ref_dataset(
-            ref_dataset=origin[0],
-            pixel_array=picture,
-            photometric_interpretation="RGB",
-            bits_allocated=8,
-            coordinate_system="PATIENT",
-            patient_orientation=("L", "F"),  # highdicom wants one; the right one, which may be none, follows
-            transfer_syntax_uid=ExplicitVRLittleEndian,
-            series_description=f"Overlays of {author.name}"[:64],
-            **series,
-        )
-        result.PatientOrientation = _orientation(source)
-        result.BodyPartExamined = origin[0].get("BodyPartExamined") or ""
-        laterality = origin[0].get("Laterality") or ""
-        if laterality or result.BodyPartExamined not in _UNPAIRED:
-            result.Laterality = laterality
-        if (across := _spacing(source.grid)) is not None:
-            result.PixelSpacing = [
-                f"{spacing * n / drawn:.10f}"[:16]
-                for spacing, n, drawn in zip(across, source.grid.size[1:], picture.shape, strict=False)
-            ]
-        mark(result, author)
-        result.BurnedInAnnotation = "NO"  # numbers and outlines, which tell nobody's name
-        result.DerivationDescription = f"{shown} by {author.name}, weights {author.weights}"
-        _refer(result, origin)
-        save_result(result, origin[0], out)
+        result = _capture(source, 0, picture, author, shown, new_series(source, 2))
+        save_result(result, source.of_slice(0)[0], out)
+
+
+def _capture(
+    source: Source, index: int, picture: NDArray[np.uint8], author: Author, shown: str, series: dict[str, Any]
+) -> Dataset:
+    origin = source.of_slice(index)
+    result = highdicom.sc.SCImage.from_ref_dataset(
+        ref_dataset=origin[0],
+        pixel_array=picture,
+        photometric_interpretation="RGB",
+        bits_allocated=8,
+        coordinate_system="PATIENT",
+        patient_orientation=("L", "F"),  # highdicom wants one; the right one, which may be none, follows
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        series_description=f"Overlays of {author.name}"[:64],
+        **series,
+    )
+    result.PatientOrientation = _orientation(source)
+    result.BodyPartExamined = origin[0].get("BodyPartExamined") or ""
+    laterality = origin[0].get("Laterality") or ""
+    if laterality or result.BodyPartExamined not in _UNPAIRED:
+        result.Laterality = laterality
+    if (across := _spacing(source.grid)) is not None:
+        result.PixelSpacing = [
+            f"{spacing * n / drawn:.10f}"[:16]
+            for spacing, n, drawn in zip(across, source.grid.size[1:], picture.shape, strict=False)
+        ]
+    mark(result, author)
+    result.BurnedInAnnotation = "NO"  # numbers and outlines, which tell nobody's name
+    result.DerivationDescription = f"{shown} by {author.name}, weights {author.weights}"
+    _refer(result, origin)
+    return result
 
 
 def _refer(result: Dataset, origin: Sequence[Dataset]) -> None:
@@ -227,6 +228,8 @@ def _refer(result: Dataset, origin: Sequence[Dataset]) -> None:
     for name in _LOSSY:  # what is derived from a picture that lost something has lost it too
         if name in origin[0]:
             setattr(result, name, origin[0][name].value)
+        elif name in result:
+            delattr(result, name)
 
 
 def _spacing(grid: Grid) -> tuple[float, float] | None:

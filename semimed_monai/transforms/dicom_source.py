@@ -16,7 +16,6 @@ from pydicom.uid import generate_uid
 
 from semimed_monai.files import whole
 from semimed_monai.transforms.grid import Grid
-from semimed_monai.transforms.series import series_files
 from semimed_monai.vocabulary import RESULT_MARK
 
 MANUFACTURER = "SemiMed"
@@ -52,9 +51,9 @@ class Source:
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
-        folder = Path(grid.path).is_dir()
-        files = series_files(grid.path) if folder else [grid.path]
-        self.headers: list[Dataset] = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
+        self.headers: list[Dataset] = [
+            pydicom.dcmread(file, stop_before_pixels=True) for file in grid.files or [grid.path]
+        ]
         if len(self.headers) != grid.shape[2] or any(int(h.get("NumberOfFrames") or 1) > 1 for h in self.headers):
             raise ValueError(
                 f"{grid.path}: a DICOM file of several frames; DICOM results are written for one file per slice: the "

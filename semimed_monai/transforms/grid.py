@@ -71,6 +71,7 @@ class Grid:
         path: the file, for messages.
         stored: the array's shape as nibabel, ITK (x, y, z) or Pillow (row, column) has it.
         affine: stored voxel indices to RAS millimetres; None for pictures.
+        files: of a DICOM series, in order; no others.
 
     Raises:
         ValueError: no slices, more than three dimensions, or an affine that has no inverse.
@@ -79,6 +80,7 @@ class Grid:
     path: str
     stored: tuple[int, ...]
     affine: NDArray[np.float64] | None
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if 0 in self.stored:
@@ -223,8 +225,9 @@ def _nifti_grid(path: str) -> Grid:
 
 def _dicom_grid(path: str) -> Grid:
     plane_stack = itk.Image[itk.F, 3]
-    if Path(path).is_dir():
-        reader = itk.ImageSeriesReader[plane_stack].New(FileNames=series_files(path))
+    files = tuple(series_files(path)) if Path(path).is_dir() else ()
+    if files:
+        reader = itk.ImageSeriesReader[plane_stack].New(FileNames=files)
     else:
         reader = itk.ImageFileReader[plane_stack].New(FileName=path)
     try:
@@ -244,4 +247,4 @@ def _dicom_grid(path: str) -> Grid:
             f"{path}: {size[2]} frames without ImagePositionPatient, so nobody knows how they lie: export them as a "
             "series of slices, or give one frame as a picture"
         )
-    return Grid(path, size, np.asarray(orientation_ras_lps(affine)))
+    return Grid(path, size, np.asarray(orientation_ras_lps(affine)), files)

@@ -12,8 +12,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from monai.bundle import ConfigParser
 
 from semimed_monai.data.phantoms import knee_phantom_set
 
@@ -143,6 +145,23 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+@pytest.fixture(scope="session")
+def preprocessings() -> Callable[[str, Path], tuple[Any, Any]]:
+    """preprocessings(name, dataset) -> that of the bundle's training and that of its inference, at 64²."""
+
+    def read(name: str, dataset: Path) -> tuple[Any, Any]:
+        made = []
+        for config, key in (("train", "train#preprocessing"), ("inference", "preprocessing")):
+            parser = ConfigParser()
+            parser.read_config(str(BUNDLES / name / "configs" / f"{config}.json"))
+            parser["bundle_root"], parser["ckpt_dir"] = str(BUNDLES / name), "none"
+            parser["dataset_dir"], parser["image_size"] = str(dataset), 64
+            made.append(parser.get_parsed_content(key))
+        return made[0], made[1]
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -356,17 +356,13 @@ def test_export_equals_eager(export_network: Callable[..., Path], trained: tuple
         assert torch.allclose(torch.jit.load(script)(images), eager(images), atol=1e-5)
 
 
-def test_training_and_inference_preprocess_alike(dataset: Path) -> None:
-    parts = {}
-    for name in ("train", "inference"):
-        parser = ConfigParser()
-        parser.read_config(str(CONFIGS / f"{name}.json"))
-        parser["bundle_root"], parser["ckpt_dir"] = str(CONFIGS.parent), "none"
-        parser["dataset_dir"], parser["image_size"] = str(dataset), 64
-        parts[name] = parser.get_parsed_content({"train": "train#preprocessing"}.get(name, "preprocessing"))
+def test_training_and_inference_preprocess_alike(
+    dataset: Path, preprocessings: Callable[[str, Path], tuple[Any, Any]]
+) -> None:
+    training, inference = preprocessings("dcmt", dataset)
     item = Datalist(dataset).section("test")[4]
     bare = {key: item[key] for key in ("id", "image", "slice")}
-    assert torch.equal(parts["train"](item)["image"], parts["inference"](bare)["image"])
+    assert torch.equal(training(item)["image"], inference(bare)["image"])
 
 
 ABLATIONS = {
