@@ -1,53 +1,95 @@
-"""ImageNet weights as a start for the attention classifier, from MONAI's own loader; without them, a warning."""
+"""ImageNet weights as a start, from MONAI's or torchvision's own loader; without them, a warning."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from urllib.error import URLError
 
 import torch
 from monai.networks.nets import SEResNext50
+from torch import Tensor, nn
+from torchvision.models import ResNet50_Weights, resnet50
 
 from semimed_monai.networks.attention_classifier import AttentionClassifier
+from semimed_monai.networks.lesion_map import LesionMapNetwork
 from semimed_monai.vocabulary import flag
 
 logger = logging.getLogger("semimed")
 
 
-@torch.no_grad()
-def load_imagenet(network: AttentionClassifier, pretrained: bool = True) -> bool:
-    """Start from SE-ResNeXt50's ImageNet weights, unless `pretrained` is False; True if they were there.
+@dataclass(frozen=True)
+class _Published:
+    """Weights with the names of one of our networks.
 
-    They come from torch's hub cache (TORCH_HOME), or are fetched into it. The head keeps its random start; a stem of
-    one channel is the sum of the three colours', which gives grey images what a colour network would see.
+    Args:
+        name, size: of the network that they are of, in words.
+        read: from torch's hub cache, or fetched into it.
+        stem: the name of the first convolution's weight.
+        own: how the names begin of what is ours alone and keeps its random start.
+    """
+
+    name: str
+    size: str
+    read: Callable[[], Mapping[str, Tensor]]
+    stem: str
+    own: tuple[str, ...]
+
+
+_PUBLISHED: Mapping[type[nn.Module], _Published] = {
+    AttentionClassifier: _Published(
+        "SE-ResNeXt50",
+        "layers [3, 4, 6, 3], width 64",
+        lambda: SEResNext50(spatial_dims=2, in_channels=3, num_classes=1000, pretrained=True).state_dict(),
+        "layer0.conv1.weight",
+        ("last_linear",),
+    ),
+    LesionMapNetwork: _Published(
+        "ResNet-50",
+        "layers [3, 4, 6, 3], widths [64, 128, 256, 512], bottleneck blocks",
+        lambda: resnet50(weights=ResNet50_Weights.IMAGENET1K_V1).state_dict(),
+        "conv1.weight",
+        ("lateral", "smooth", "head"),
+    ),
+}
+
+
+@torch.no_grad()
+def load_imagenet(network: nn.Module, pretrained: bool = True) -> bool:
+    """Start from ImageNet weights, unless `pretrained` is False; True if they were there.
+
+    They come from torch's hub cache (TORCH_HOME), or are fetched into it. What the published network lacks keeps its
+    random start; a stem of one channel is the sum of the three colours', which gives grey images what a colour network
+    would see.
 
     Raises:
-        ValueError: the network is not of SE-ResNeXt50's size.
+        ValueError: the network is none for which weights are published, or not of their size.
     """
     if not flag("pretrained", pretrained):
         return False
+    if (published := _PUBLISHED.get(type(network))) is None:
+        raise ValueError(f"there are no ImageNet weights for {type(network).__name__}: use --pretrained False")
+    target = network.state_dict()
+    channels = target[published.stem].shape[1]
+    if channels not in (1, 3):
+        raise ValueError(f"ImageNet weights are for 1 or 3 channels, not {channels}: use --pretrained False")
     try:
-        source = SEResNext50(spatial_dims=2, in_channels=3, num_classes=1000, pretrained=True).state_dict()
+        source = dict(published.read())
     except (URLError, OSError, RuntimeError) as error:
         logger.warning(
             "pretrained: the ImageNet weights cannot be had (%s): the network starts from random ones", error
         )
         return False
-    target = network.state_dict()
-    stem = "layer0.conv1.weight"
-    if target[stem].shape[1] == 1:
-        source[stem] = source[stem].sum(dim=1, keepdim=True)
-    elif target[stem].shape[1] != 3:
-        raise ValueError(
-            f"ImageNet weights are for 1 or 3 channels, not {target[stem].shape[1]}: use --pretrained False"
-        )
+    if channels == 1:
+        source[published.stem] = source[published.stem].sum(dim=1, keepdim=True)
     for name, value in target.items():
-        if name.startswith("last_linear"):
+        if name.startswith(published.own):
             continue
         if name not in source or source[name].shape != value.shape:
             raise ValueError(
-                f"ImageNet weights are SE-ResNeXt50's (layers [3, 4, 6, 3], width 64), and {name} here is of another "
-                "shape: use --pretrained False"
+                f"ImageNet weights are {published.name}'s ({published.size}), and {name} here is of another shape: use "
+                "--pretrained False"
             )
         value.copy_(source[name])
     return True

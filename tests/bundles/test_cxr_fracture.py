@@ -103,20 +103,50 @@ def test_what_is_kept_is_of_the_second_stage(trained: tuple[Path, str]) -> None:
     network.load_state_dict(weights_of(trained[0]))
 
 
-def test_evaluate_gives_the_runs_own_numbers(
-    trained: tuple[Path, str], films: Path, run_bundle: Run, tmp_path: Path
-) -> None:
+def evaluated(run_bundle: Run, run: Path, films: Path, folder: Path) -> Any:
+    """The metrics that evaluate.json gives the weights of a run, which is told nothing of how they were made."""
     own = ("--image_size", "--widths", "--pyramid", "--profile")
     run_bundle(
         [TRAIN, CONFIGS / "evaluate.json"],
         *[setting for setting in TINY if not setting.startswith(own)],
         f"--dataset_dir={films}",
-        *into(trained[0]),
-        f"--test#evaluation#output_dir={tmp_path}",
-        cwd=tmp_path,
+        *into(run),
+        f"--test#evaluation#output_dir={folder}",
+        cwd=folder,
     )
-    found, expected = (json.loads((place / "metrics.json").read_text()) for place in (tmp_path, trained[0]))
-    assert found == expected
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_evaluate_gives_the_runs_own_numbers(
+    trained: tuple[Path, str], films: Path, run_bundle: Run, tmp_path: Path
+) -> None:
+    found = evaluated(run_bundle, trained[0], films, tmp_path)
+    assert found == json.loads((trained[0] / "metrics.json").read_text())
+
+
+def test_evaluate_knows_a_mean_teachers_run(films: Path, run_bundle: Run, tmp_path: Path) -> None:
+    experiment = json.loads((CONFIGS.parent / "experiments/table1.json").read_text())
+    method = [f"--{key}={value}" for key, value in experiment["methods"]["mean teacher"]["overrides"].items()]
+    run_bundle(TRAIN, *TINY, *method, f"--dataset_dir={films}", *into(tmp_path / "run"), cwd=tmp_path)
+    (tmp_path / "again").mkdir()
+    found = evaluated(run_bundle, tmp_path / "run", films, tmp_path / "again")
+    assert found == json.loads((tmp_path / "run/metrics.json").read_text())
+    assert found["scores"].keys() == {"teacher", "student"}
+
+
+def test_the_papers_network_is_what_the_profile_paper_makes(films: Path) -> None:
+    """ResNet-50 without its classifier has 23 501 760 parameters for one channel; pyramid and head are the rest."""
+    recipe = ConfigParser()
+    recipe.read_config(str(TRAIN))
+    recipe["bundle_root"], recipe["dataset_dir"] = str(CONFIGS.parent), str(films)
+    network = recipe.get_parsed_content("network_def")
+    assert recipe.get_parsed_content("image_size") == 1024
+    count = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
+    added = count.pop("lateral") + count.pop("smooth") + count.pop("head")
+    assert sum(count.values()) == 23_508_032 - 2 * 64 * 49
+    assert added == (256 + 512 + 1024 + 2048 + 4) * 256 + (9 * 256 + 1) * 256 + 257
+    with torch.no_grad():
+        assert network.eval()(torch.rand(1, 1, 64, 96)).maps.shape == (1, 1, 16, 24)
 
 
 def test_hidden_boxes_change_no_bit(own_films: Path, run_bundle: Run, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""ImageNet weights: taken from torch's cache as MONAI does, a warning without them."""
+"""ImageNet weights: taken from torch's cache as MONAI and torchvision do, a warning without them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from monai.networks.nets import SEResNext50
+from torchvision.models import resnet50
+from torchvision.models.feature_extraction import create_feature_extractor
 
-from semimed_monai.networks import AttentionClassifier, load_imagenet
+from semimed_monai.networks import AttentionClassifier, CheXNet, LesionMapNetwork, load_imagenet
 
 FILE = "se_resnext50_32x4d-a260b3a4.pth"  # as MONAI's address of it ends
+RESNET = "resnet50-0676ba61.pth"  # and torchvision's
 
 
 def original_name(name: str) -> str:
@@ -48,10 +51,44 @@ def test_the_cached_weights_are_taken(cached: dict[str, torch.Tensor], channels:
     assert torch.equal(state["last_linear.weight"], head)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_detectors_levels_are_torchvisions_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int
+) -> None:
+    """An independent network of the same weights gives the same features; grey images are three equal colours there."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    torch.manual_seed(0)
+    published = resnet50().eval()
+    for buffer in published.buffers():
+        if buffer.is_floating_point():
+            buffer.uniform_(0.5, 1.5)  # running averages that are not those of a new network
+    folder = tmp_path / "hub/checkpoints"
+    folder.mkdir(parents=True)
+    torch.save(published.state_dict(), folder / RESNET)
+    network = LesionMapNetwork(in_channels=channels).eval()
+    head = network.head.weight.clone()
+    assert load_imagenet(network)
+    assert torch.equal(network.head.weight, head)
+    levels: dict[str, torch.Tensor] = {}
+    names = [f"layer{number}" for number in range(1, 5)]
+    for name in names:
+        getattr(network, name).register_forward_hook(lambda _, __, out, name=name: levels.update({name: out}))
+    image = torch.rand(1, channels, 64, 64)
+    with torch.no_grad():
+        network(image)
+        expected = create_feature_extractor(published, names)(image.expand(-1, 3, -1, -1))
+    for name in names:
+        assert torch.allclose(levels[name], expected[name], rtol=1e-4, atol=1e-4 * float(expected[name].abs().max()))
+
+
 def test_another_size_is_refused(cached: dict[str, torch.Tensor]) -> None:
     assert cached
-    with pytest.raises(ValueError, match="use --pretrained False"):
+    with pytest.raises(ValueError, match=r"are SE-ResNeXt50's \(layers .* use --pretrained False"):
         load_imagenet(AttentionClassifier(layers=(1, 1, 1, 1), width=16))
+    with pytest.raises(ValueError, match="for 1 or 3 channels, not 2: use --pretrained False"):
+        load_imagenet(AttentionClassifier(in_channels=2))
+    with pytest.raises(ValueError, match="no ImageNet weights for CheXNet: use --pretrained False"):
+        load_imagenet(CheXNet(layers=(1, 1), growth=4, stem=4))
 
 
 def test_without_weights_there_is_a_warning_and_nothing_changes(
