@@ -247,6 +247,19 @@ def test_a_resumed_run_is_one_curve_and_a_restarted_one_the_later(tmp_path: Path
     assert terms["classification"].values == pytest.approx([10, 20])
 
 
+def test_what_a_term_observes_between_0_and_1_shares_a_chart(tmp_path: Path) -> None:
+    """t and m of dynamic sharpening by epoch, as in the paper's figure; a, from 4 to 6, has its own."""
+    observed = {"attention/t": 0.1, "attention/a": 2.0, "attention/m": 0.2}
+    leave_run(tmp_path)
+    leave_curves(tmp_path, classification=1.0, **observed)
+    page = page_of(tmp_path)
+    assert page.words("Attention") == ["Attention: m, t by epoch; in the last one: m 0.600, t 0.300"]
+    assert [text.split(";")[0] for text in page.words("Training: ")] == [
+        "Training: classification by epoch",
+        "Training: attention/a by epoch",
+    ]
+
+
 def test_shares_of_labels_side_by_side(tmp_path: Path) -> None:
     few = leave_run(tmp_path / "few", labelled_share=0.1)
     others = [leave_run(tmp_path / f"{share}", labelled_share=share, seed=1) for share in (0.3, 1.0)]

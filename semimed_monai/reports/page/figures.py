@@ -202,15 +202,15 @@ def term(name: str, curve: Curve) -> Picture:
     return picture(figure, f"Training: {name} by epoch; {ends}")
 
 
-def validation(curves: Mapping[str, Curve]) -> Picture:
-    """Validation's scores by epoch."""
-    figure, axes = _by_epoch("validation")
+def together(title: str, curves: Mapping[str, Curve]) -> Picture:
+    """Curves of one scale by epoch: validation's scores, or what a term observed."""
+    figure, axes = _by_epoch(title)
     for _, name, style in _styled(list(curves)):
         curve = curves[name]
         axes.plot(curve.epochs, curve.values, marker="o" if len(curve.epochs) == 1 else "", **style, label=_short(name))
     axes.legend()
     words = [f"{name} {curve.values[-1]:.3f}" for name, curve in curves.items()]
-    return picture(figure, f"Validation by epoch; in the last one: {', '.join(words)}")
+    return picture(figure, f"{title[0].upper()}{title[1:]} by epoch; in the last one: {', '.join(words)}")
 
 
 def by_labelled_share(score: str, networks: Mapping[str, Mapping[float, Sequence[float]]]) -> Picture:

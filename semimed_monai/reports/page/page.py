@@ -18,7 +18,7 @@ from semimed_monai.reports.page import figures
 from semimed_monai.reports.page.answers import Answers, Grades, Overlaps
 from semimed_monai.reports.page.grading import GRADING
 from semimed_monai.reports.page.kind import Kind
-from semimed_monai.reports.page.run import Run, read_json, read_metrics, read_run
+from semimed_monai.reports.page.run import Curve, Run, read_json, read_metrics, read_run
 from semimed_monai.reports.page.segmentation import SEGMENTATION
 from semimed_monai.reports.page.shares import SHOWN, Shares, compared
 
@@ -137,12 +137,25 @@ def _frame(run: Run[Any], kind: Kind) -> dict[str, Any]:
         "bundle": configuration.get("bundle", {}).get("name", ""),
         "headlines": [(kind.title_of(score), score, deployed[score]) for score in kind.headlines if score in deployed],
         "titles": {score: kind.title_of(score) for score in deployed},
-        "terms": [figures.term(name, curve) for name, curve in run.terms.items()],
-        "validation": figures.validation(run.validation) if run.validation else None,
+        "terms": _charts_of_terms(run.terms),
+        "validation": figures.together("validation", run.validation) if run.validation else None,
         "froc": _froc(run),
         "versions": configuration.get("versions") or versions(),
         "recipe": json.dumps(configuration.get("recipe", {}), indent=2, ensure_ascii=False),
     }
+
+
+def _charts_of_terms(curves: Mapping[str, Curve]) -> list[figures.Picture]:
+    """A chart each; but what a term observed between 0 and 1 shares one, as t and m of dynamic sharpening do."""
+    observed: dict[str, dict[str, Curve]] = {}
+    for name, curve in curves.items():
+        term, _, what = name.partition("/")
+        if what and min(curve.values) >= 0 and max(curve.values) <= 1:
+            observed.setdefault(term, {})[what] = curve
+    shared = {term: group for term, group in observed.items() if len(group) > 1}
+    taken = {f"{term}/{what}" for term, group in shared.items() for what in group}
+    alone = [figures.term(name, curve) for name, curve in curves.items() if name not in taken]
+    return [*alone, *(figures.together(f"{term}: {', '.join(group)}", group) for term, group in shared.items())]
 
 
 def _froc(run: Run[Any]) -> figures.Picture | None:
