@@ -7,7 +7,14 @@ from semimed_monai.networks.attention_classifier import (
     DeployedAttentionClassifier,
     GradCAMClassifier,
 )
-from semimed_monai.networks.card import load_weights, read_card, refuse_other_weights, weights_file, write_card
+from semimed_monai.networks.card import (
+    deployed_network,
+    load_weights,
+    read_card,
+    refuse_other_weights,
+    weights_file,
+    write_card,
+)
 from semimed_monai.networks.chexnet import CheXNet, DeployedCheXNet
 from semimed_monai.networks.imagenet import load_imagenet
 from semimed_monai.networks.lesion_map import DeployedLesionMap, LesionMapNetwork
@@ -25,6 +32,7 @@ __all__ = [
     "LesionMapNetwork",
     "Segmenter",
     "Teacher",
+    "deployed_network",
     "load_imagenet",
     "load_weights",
     "read_card",

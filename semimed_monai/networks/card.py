@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 import torch
@@ -39,6 +40,25 @@ def read_card(path: str | Path, **otherwise: Any) -> dict[str, Any]:
         raise ValueError(
             f"{path} is no JSON ({error}); train again, or delete it if the weights are the paper's size"
         ) from error
+
+
+def deployed_network(card: Mapping[str, Any]) -> nn.Module:
+    """The network that a card is of as it is deployed, without its weights: `deployed` names it, `arguments` are its.
+
+    >>> card = {"deployed": "semimed_monai.networks.DeployedCheXNet", "arguments": {"layers": [2, 2], "growth": 4}}
+    >>> type(deployed_network(card)).__name__
+    'DeployedCheXNet'
+
+    Raises:
+        ValueError: there is no such network.
+    """
+    make = locate(card["deployed"])
+    if not (isinstance(make, type) and issubclass(make, nn.Module)):
+        raise ValueError(  # noqa: TRY004 - to a user it is a wrong value
+            f"network.json says that the network is {card['deployed']}, and there is none of that name: install "
+            "what it is part of, or train again"
+        )
+    return make(**card["arguments"])
 
 
 def weights_file(weights: str, ckpt_dir: str | Path) -> str:

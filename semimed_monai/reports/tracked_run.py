@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,9 +18,8 @@ from mlflow.models import infer_signature
 from mlflow.tracking import MlflowClient
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH
 from monai.handlers import MLFlowHandler
-from torch import nn
 
-from semimed_monai.networks import load_weights, read_card
+from semimed_monai.networks import deployed_network, load_weights, read_card
 from semimed_monai.reports.configuration import running_settings
 from semimed_monai.reports.page import write_pictures
 
@@ -34,7 +33,7 @@ class TrackedRun:
     added here. Without `--tracking mlflow`, and on all processes but the first, nothing is done.
 
     >>> tracked = TrackedRun(Engine(lambda *_: None), handlers=[], tags={"seed": 0})
-    >>> tracked.start(), tracked.finish("eval", files=[], ckpt_dir="models", network=nn.Identity)
+    >>> tracked.start(), tracked.finish("eval", files=[], ckpt_dir="models")
     (None, None)
 
     Args:
@@ -62,16 +61,13 @@ class TrackedRun:
             handler.client.set_tag(self._run, name, str(value))
         log_settings(handler.client, self._run, running_settings())
 
-    def finish(
-        self, output_dir: str | Path, files: Iterable[str], ckpt_dir: str | Path, network: Callable[..., nn.Module]
-    ) -> None:
+    def finish(self, output_dir: str | Path, files: Iterable[str], ckpt_dir: str | Path) -> None:
         """After the evaluation: every score, the files, the page's pictures, the deployed network with its signature.
 
         Args:
             output_dir: where metrics.json is.
             files: further files there, if they are.
             ckpt_dir: where model.pt and network.json are.
-            network: makes the deployed network from the arguments in network.json.
         """
         if not self._run:
             return
@@ -88,7 +84,7 @@ class TrackedRun:
                 client.log_artifact(self._run, str(picture), "figures")
         mlflow.set_tracking_uri(self._address)
         with mlflow.start_run(run_id=self._run):
-            _log_model(Path(ckpt_dir), network)
+            _log_model(Path(ckpt_dir))
 
 
 def log_settings(client: MlflowClient, run: str, settings: Mapping[str, Any]) -> None:
@@ -100,9 +96,9 @@ def log_settings(client: MlflowClient, run: str, settings: Mapping[str, Any]) ->
         client.log_batch(run, params=new[start : start + MAX_PARAMS_TAGS_PER_BATCH])
 
 
-def _log_model(folder: Path, make: Callable[..., nn.Module]) -> None:
+def _log_model(folder: Path) -> None:
     card = read_card(folder / "network.json")
-    network = make(**card["arguments"]).eval()
+    network = deployed_network(card).eval()
     load_weights(network, folder / "model.pt")
     example = torch.zeros(2, card["arguments"]["in_channels"], card["size"], card["size"])
     with torch.no_grad():

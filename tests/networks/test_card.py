@@ -11,7 +11,13 @@ from torch import nn
 
 from semimed_monai.networks import (
     AttentionClassifier,
+    CheXNet,
+    DeployedAttentionClassifier,
+    DeployedCheXNet,
+    DeployedLesionMap,
+    LesionMapNetwork,
     Teacher,
+    deployed_network,
     load_weights,
     read_card,
     refuse_other_weights,
@@ -40,6 +46,31 @@ def test_a_card_that_is_no_json_names_the_file(tmp_path: Path) -> None:
     path.write_text('{"size": ')
     with pytest.raises(ValueError, match=r"network\.json is no JSON .* train again"):
         read_card(path)
+
+
+@pytest.mark.parametrize(
+    ("trained", "deployed"),
+    [
+        (AttentionClassifier(layers=(1, 1, 1, 1), width=16), DeployedAttentionClassifier),
+        (LesionMapNetwork(layers=(1, 1, 1, 1), widths=(8, 8, 8, 8), block="basic", pyramid=8), DeployedLesionMap),
+        (CheXNet(layers=(2, 2), growth=4, stem=8), DeployedCheXNet),
+    ],
+)
+def test_a_cards_network_is_the_trained_one_deployed(trained: nn.Module, deployed: type[nn.Module]) -> None:
+    name = f"semimed_monai.networks.{deployed.__name__}"
+    network = deployed_network({"deployed": name, "arguments": trained.arguments, "size": 64})
+    assert type(network) is deployed
+    network.load_state_dict(trained.state_dict())
+    images = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        answer = network.eval()(images)
+    assert isinstance(answer, torch.Tensor)
+
+
+@pytest.mark.parametrize("name", ["semimed_monai.networks.Nothing", "no_such_package.Network", "json.dumps"])
+def test_a_card_of_an_unknown_network_says_so(name: str) -> None:
+    with pytest.raises(ValueError, match=f"the network is {name}, and there is none of that name: install"):
+        deployed_network({"deployed": name, "arguments": {}})
 
 
 def _guarded(width: int = 3) -> nn.Module:
