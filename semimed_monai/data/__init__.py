@@ -6,7 +6,7 @@ from semimed_monai.data.boxes import collate_boxes
 from semimed_monai.data.coco import CocoImages, coco_images
 from semimed_monai.data.datalist import Datalist, DatalistError, write_datalist
 from semimed_monai.data.find import find_images
-from semimed_monai.data.roles import of_role, roles_of
+from semimed_monai.data.roles import of_role, require_boxes, roles_of
 from semimed_monai.data.splits import choose_labelled, labels_of, split_by_group
 from semimed_monai.data.streams import TwoStreamBatches
 from semimed_monai.data.tolerant import TolerantDataset
@@ -23,6 +23,7 @@ __all__ = [
     "find_images",
     "labels_of",
     "of_role",
+    "require_boxes",
     "roles_of",
     "split_by_group",
     "write_datalist",

@@ -24,6 +24,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -185,7 +186,12 @@ class Datalist:
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         padded = [[cell.rjust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
         table = ["  ".join([line[0].ljust(widths[0]), *cells[1:]]) for line, cells in zip(lines, padded, strict=True)]
-        return "\n".join([f"{self.name}, version {self.version} ({self._setting})", *table])
+        return "\n".join([f"{self.name}, version {self.version} ({self._setting})", *table, *self._roles()])
+
+    def _roles(self) -> list[str]:
+        """A line of how many training items have which role, where they have some."""
+        found = Counter(ROLES[item["role"]] for item in self.labelled() if item.get("role", -1) >= 0)
+        return ["training roles: " + ", ".join(f"{role} {found[role]}" for role in ROLES)] if found else []
 
 
 def write_datalist(

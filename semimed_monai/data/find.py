@@ -24,7 +24,7 @@ PICTURES = (".png", ".jpg", ".jpeg")
 _DAMAGED = (*DAMAGED_HEADER, ImageFileError, InvalidDicomError)
 
 
-def find_images(path: str | Path) -> list[str]:
+def find_images(path: str | Path, series: bool = True) -> list[str]:
     """Every image under a folder, as absolute paths in order of name: files, and folders of one DICOM series.
 
     NIfTI, PNG and JPEG are known by their name, DICOM by its name or its first bytes. A folder's DICOM files are one
@@ -38,6 +38,8 @@ def find_images(path: str | Path) -> list[str]:
 
     Args:
         path: a folder, or one image.
+        series: False: a DICOM file is an image by itself, also where several are one series, as the exposures of a
+            radiograph may be.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
@@ -55,7 +57,7 @@ def find_images(path: str | Path) -> list[str]:
     found: list[Path] = []
     for folder, names, files in os.walk(path):
         names[:] = sorted(name for name in names if not name.startswith("."))
-        found += _images_in(Path(folder), sorted(name for name in files if not name.startswith(".")))
+        found += _images_in(Path(folder), sorted(name for name in files if not name.startswith(".")), series)
     if not found:
         raise ValueError(f"{path}: no NIfTI, DICOM, PNG or JPEG file in this folder or below; give the images' folder")
     return sorted(str(image) for image in found)
@@ -79,14 +81,13 @@ def is_result(path: Path) -> bool:
     return False
 
 
-def _images_in(folder: Path, names: list[str]) -> list[Path]:
+def _images_in(folder: Path, names: list[str], series: bool) -> list[Path]:
     """The images directly in a folder."""
     files = [folder / name for name in names]
     known = [file for file in files if file.name.lower().endswith(NIFTI + PICTURES)]
     scans = [file for file in files if file not in known and _is_dicom(file) and not is_result(file)]
     images = [file for file in known if not is_result(file)]
-    series = Counter(_series_of(scan) for scan in scans)
-    one_each = all(count == 1 for count in series.values())
+    one_each = not series or max(Counter(map(_series_of, scans)).values(), default=1) == 1
     # Several series of several files are left to the reader of the folder, which says what to do about them.
     return images + (scans if one_each else [folder])
 

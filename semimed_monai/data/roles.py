@@ -9,11 +9,14 @@ A public image's boxes, should there be any, are hidden like an unlabelled image
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import Subset
 
 from semimed_monai.vocabulary import ROLES
+
+if TYPE_CHECKING:
+    from semimed_monai.data.datalist import Datalist
 
 
 def keeps_boxes(item: Mapping[str, Any]) -> bool:
@@ -47,6 +50,23 @@ def of_role(dataset: Any, role: str) -> Subset[Any]:
     """The part of a MONAI dataset whose items have this role; what it has cached is not cached twice."""
     number = ROLES.index(role)
     return Subset(dataset, [place for place, item in enumerate(dataset.data) if item.get("role") == number])
+
+
+def require_boxes(datalist: Datalist, sections: Sequence[str]) -> None:
+    """Refuse, before anything runs, positives whose finds could be neither right nor wrong.
+
+    Raises:
+        ValueError: these positives of these sections have no box.
+    """
+    for section in dict.fromkeys(sections):
+        items = datalist.section(section)
+        without = [item["id"] for item in items if item["label"] == 1 and not item.get("boxes")]
+        if without:
+            more = f" and {len(without) - 5} more" if len(without) > 5 else ""
+            raise ValueError(
+                f"{len(without)} positives of the section {section} have no box, which FROC needs: "
+                f"{', '.join(without[:5])}{more}: add boxes, or leave them out"
+            )
 
 
 def role_problem(item: Mapping[str, Any], section: str) -> str | None:

@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 from torch import Tensor
 
 from semimed_monai.data.find import NIFTI, PICTURES, is_result
+from semimed_monai.handlers.image_results import beside
 from semimed_monai.transforms import write_mask
 from semimed_monai.vocabulary import DICOM
 
@@ -69,9 +70,11 @@ class ResultWriter:
         self.problems: dict[str, str] = {}
         self.incomplete: dict[str, str] = {}
         places = {image: _place(Path(image), ending, output_dir, root) for image in self._to_come}
-        wanted = Counter(places.values())
+        wanted = Counter(beside(place, "") for place in places.values())  # beside a map stand others of its name
         self.places = {
-            image: place if wanted[place] == 1 else _place(Path(image), ending, output_dir, root, whole_name=True)
+            image: place
+            if wanted[beside(place, "")] == 1
+            else _place(Path(image), ending, output_dir, root, whole_name=True)
             for image, place in places.items()
         }
         self._refuse_losses()
@@ -79,7 +82,7 @@ class ResultWriter:
     def _refuse_losses(self) -> None:
         owners: dict[Path, str] = {}
         for image, place in self.places.items():
-            if (other := owners.setdefault(place, image)) != image:
+            if (other := owners.setdefault(beside(place, ""), image)) != image:
                 raise ValueError(f"{other} and {image} would both have {place}: rename one, or run them separately")
             if place.exists() and not is_result(place):
                 raise ValueError(f"{place} is there and no result of this library: move it, or set output_dir")

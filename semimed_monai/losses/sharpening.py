@@ -84,7 +84,7 @@ class FixedSchedule:
 class SharpenedConsistency(MapConsistency):
     """L_semi = mean over pixels of KL(p'‖p_s), p' = carry(sharpen(p_t)), on the rows of its roles.
 
-    Before each epoch the schedule sets t and a by m, the median over the positive images of the map's maximum, from the
+    Before each epoch, once the ramp has left 0, the schedule sets t and a by m, the median over the positive images of the map's maximum, from the
     student in eval mode on images as they are; `t`, `a` and `m` are logged.
 
     >>> SharpenedConsistency(positives=[]).roles
@@ -120,6 +120,8 @@ class SharpenedConsistency(MapConsistency):
         engine.add_event_handler(Events.EPOCH_STARTED, self._set)
 
     def _set(self, engine: Any) -> None:
+        if not self.begun(engine.state.epoch / engine.state.max_epochs):  # at the epoch's end
+            return
         median = median_score(engine.student, self.positives, engine.state.device)
         self.guide.copy_(torch.tensor([*self.schedule(median), median]))
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
 from monai.networks.nets import SEResNext50
 from torch import Tensor, nn
+from torch.hub import get_dir
 from torchvision.models import ResNet50_Weights, resnet50
 
 from semimed_monai.networks.attention_classifier import AttentionClassifier
@@ -76,9 +79,12 @@ def load_imagenet(network: nn.Module, pretrained: bool = True) -> bool:
         raise ValueError(f"ImageNet weights are for 1 or 3 channels, not {channels}: use --pretrained False")
     try:
         source = dict(published.read())
-    except (URLError, OSError, RuntimeError) as error:
+    except (URLError, OSError, RuntimeError, EOFError, UnpicklingError) as error:
         logger.warning(
-            "pretrained: the ImageNet weights cannot be had (%s): the network starts from random ones", error
+            "pretrained: the ImageNet weights cannot be had (%s): the network starts from random ones; if the file is "
+            "damaged, delete it from %s",
+            str(error) or type(error).__name__,
+            Path(get_dir()) / "checkpoints",
         )
         return False
     if channels == 1:

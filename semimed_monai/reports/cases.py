@@ -140,7 +140,9 @@ class Cases:
             pictures |= {"found": self._small_labels(output["segmentation"][row])}
             return pictures | {"given": self._small_labels(output["mask"][row])}
         if "map" in output:
-            pictures["map"] = self._small(output["map"][row])
+            # A map may be coarser than its image: cell by cell at the picture's size, so that it lies where it belongs.
+            cells = output["map"][row][None].float()
+            pictures["map"] = self._small(interpolate(cells, size=image.shape[-2:], mode="nearest-exact")[0])
         if "mask" in output and bool(output["has_mask"][row]):
             pictures["mask"] = self._small((output["mask"][row] > 0).float())
         return pictures

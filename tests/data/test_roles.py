@@ -10,7 +10,7 @@ import pytest
 from monai.data import CacheDataset
 from PIL import Image
 
-from semimed_monai.data import Datalist, of_role, roles_of, write_datalist
+from semimed_monai.data import Datalist, of_role, require_boxes, roles_of, write_datalist
 from semimed_monai.vocabulary import ROLES
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -100,6 +100,18 @@ def test_some_roles_of_a_list(films):
     assert [ROLES[row["role"]] for row in Datalist(films).labelled(["N_pub", "P_hos"])] == ["P_hos"] * 2 + ["N_pub"] * 2
     with pytest.raises(ValueError, match="role 'P_all' is unknown: choose among P_hos"):
         Datalist(films).labelled(["P_all"])
+
+
+def test_the_summary_counts_roles(films):
+    assert Datalist(films).summary().splitlines()[-1] == "training roles: P_hos 2, N_hos 2, P_pub 2, N_pub 2"
+
+
+def test_positives_without_a_box_are_named_together(films, changed):
+    require_boxes(Datalist(films), ["validation", "test", "test"])
+    changed(films, lambda head: [item.pop("boxes", None) for item in head["validation"]])
+    require_boxes(Datalist(films), ["test"])
+    with pytest.raises(ValueError, match=r"^1 positives of the section validation have no box, .*: 8\.png: add boxes"):
+        require_boxes(Datalist(films), ["test", "validation"])
 
 
 def test_a_role_that_no_item_has_is_said(films, changed):

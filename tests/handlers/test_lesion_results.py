@@ -291,6 +291,13 @@ def test_bad_images_are_listed_with_the_good_ones_done(tmp_path: Path) -> None:
     assert len(table_of(tmp_path / "out")) == 6
 
 
+def test_exposures_of_one_series_are_a_film_each(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_radiograph(tmp_path / f"{name}.dcm", film(*TWO), SeriesInstanceUID="1.2.3")
+    assert find_images(tmp_path) == [str(tmp_path)], "slices of a volume"
+    assert find_images(tmp_path, series=False) == [str(tmp_path / "a.dcm"), str(tmp_path / "b.dcm")]
+
+
 def test_an_interrupted_run_leaves_what_was_done(tmp_path: Path) -> None:
     mixed(tmp_path / "in")
 

@@ -147,6 +147,13 @@ def test_images_that_would_have_one_file_keep_their_whole_names(tmp_path: Path) 
         ResultWriter([{"image": str(tmp_path / "v.nii")}, {"image": str(elsewhere)}], ending="_m", output_dir=tmp_path)
 
 
+def test_a_film_and_its_picture_do_not_share_what_stands_beside_their_maps(tmp_path: Path) -> None:
+    """`_overlay.png` of `a.dcm` and of `a.png` would be one file."""
+    images = ("a.png", "a.nii.gz", "b.png")
+    places = ResultWriter([{"image": str(tmp_path / name)} for name in images], ending="_m").places
+    assert [place.name for place in places.values()] == ["a.png_m.png", "a.nii.gz_m.nii.gz", "b_m.png"]
+
+
 def test_others_are_spoken_of_where_there_are_some(tmp_path: Path) -> None:
     Path(volume(tmp_path / "cut.nii.gz", 2, seed=1)).write_bytes(b"")
     writer = ResultWriter(slice_items_of(find_images(tmp_path)), ending="_bright")

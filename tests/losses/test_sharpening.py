@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,14 +19,17 @@ from semimed_monai.losses import (
     Criterion,
     DynamicSchedule,
     FixedSchedule,
+    LesionCrossEntropy,
+    MapConsistency,
     SharpenedConsistency,
+    StageRamp,
     asymmetric_sharpening,
     dynamic_sharpening,
 )
 from semimed_monai.losses.map_consistency import bernoulli_divergence
 from semimed_monai.losses.sharpening import median_score
 from semimed_monai.networks import Teacher
-from semimed_monai.views import Views
+from semimed_monai.views import Views, WarpedGeometry
 from semimed_monai.vocabulary import ROLES, Outputs, Step
 
 PLACES = st.floats(0.05, 0.95)
@@ -171,6 +174,30 @@ def test_pixels_from_outside_do_not_count(make_step: Callable[..., Step]) -> Non
         assert _fixed()(step).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_seen_pixels_have_the_mean_of_those_that_are_seen(make_step: Callable[..., Step]) -> None:
+    """Teacher ¾, student ½, one of four columns from outside: ¾ log ¾ + ¼ log ¼ + log 2 on each of the other three."""
+    term = MapConsistency()
+    teacher = torch.logit(torch.full((1, 1, 2, 4), 0.75))
+    step = make_step(Outputs(torch.zeros(1, 1, 2, 4)), Outputs(teacher), role=POSITIVE, geometry=Shifted())
+    expected = 0.75 * math.log(0.75) + 0.25 * math.log(0.25) + math.log(2)
+    assert expected == pytest.approx(0.1308, abs=1e-4)
+    assert term(step).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_cell_is_the_mean_of_its_pixels_and_seen_if_all_are(make_step: Callable[..., Step]) -> None:
+    """An image of 4 × 16, maps of 1 × 4, moved by two pixels: a cell is half of its own and half of its neighbour's,
+    .5 and .55 beside the first, of which half comes from outside.
+    """
+    warp = torch.tensor([[[1.0, 0.0, 2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]])
+    geometry = WarpedGeometry(warp, torch.Size((4, 16)))
+    teacher = torch.logit(torch.tensor([[[[0.2, 0.8, 0.3, 0.9]]]]))
+    for first in (-3.0, 0.0, 3.0):
+        student = torch.logit(torch.tensor([[[[0.5, 0.5, 0.55, 0.6]]]]))
+        student[..., 0] = first
+        step = make_step(Outputs(student), Outputs(teacher), role=POSITIVE, geometry=geometry)
+        assert MapConsistency()(step).item() == pytest.approx(0, abs=1e-6)
+
+
 def test_a_warp_is_carried_from_the_small_map(make_step: Callable[..., Step]) -> None:
     """Views move by the image's pixels, maps are a fourth of it: a spot comes back where the student's image has it."""
     affine = RandomAffine(degrees=0.0, translate=(0.25, 0.25), p=1.0)
@@ -239,6 +266,31 @@ def test_each_epoch_sets_t_and_a_by_the_student(make_trainer: Callable[..., Semi
     trainer.run()
     assert seen == [[0.5, 4.0, 0.8], [0.3, 6.0, 0.4]]
     assert term.state_dict()["guide"].tolist() == pytest.approx([0.3, 6, 0.4])
+
+
+def test_no_positive_is_looked_at_before_the_second_stage(make_trainer: Callable[..., SemiSupervisedTrainer]) -> None:
+    """Of two epochs of one batch the second is the second stage."""
+    network, asked = Brightest(), []
+
+    class Positives:
+        def __iter__(self) -> Iterator[dict[str, Tensor]]:
+            asked.append(trainer.state.epoch)
+            return iter(_batches(0.8))
+
+    terms = {
+        "sharpened": SharpenedConsistency(Positives(), ramp=StageRamp(0.5)),
+        "lesions": LesionCrossEntropy({"N_hos": 1}),
+    }
+    rows = [{"image": torch.rand(1, 1, 4, 4), "mask": torch.zeros(1, 1, 4, 4), "role": POSITIVE, "id": ["a"]}]
+    trainer = make_trainer(
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.0),
+        teacher=Teacher(network, kind="self", mode="eval"),
+        criterion=Criterion(terms),
+        train_data_loader=rows,
+    )
+    trainer.run()
+    assert asked == [2]
 
 
 def test_it_needs_a_teacher(make_step: Callable[..., Step]) -> None:

@@ -91,6 +91,19 @@ def test_another_size_is_refused(cached: dict[str, torch.Tensor]) -> None:
         load_imagenet(CheXNet(layers=(1, 1), growth=4, stem=4))
 
 
+@pytest.mark.parametrize("content", [b"", b"no weights at all, but some bytes"])
+def test_a_damaged_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub/checkpoints"
+    folder.mkdir(parents=True)
+    (folder / RESNET).write_bytes(content)
+    with caplog.at_level(logging.WARNING, "semimed"):
+        assert not load_imagenet(LesionMapNetwork())
+    assert f"if the file is damaged, delete it from {folder}" in caplog.text
+
+
 def test_without_weights_there_is_a_warning_and_nothing_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

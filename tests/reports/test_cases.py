@@ -176,6 +176,21 @@ def test_a_picture_is_never_made_larger_and_other_channels_are_left_out(tmp_path
     assert load_cases(tmp_path / "cases.npz")[1][0].pictures["image"].shape == (6, 4)
 
 
+def test_a_coarse_map_lies_where_it_belongs_in_its_picture() -> None:
+    """A map of a quarter of the image: the cell of row 1, column 2 is the square from (4, 8) to (8, 12)."""
+    found = graded(0.4)
+    found["image"] = torch.rand(1, 1, 16, 16)
+    found["map"] = torch.zeros(1, 1, 4, 4)
+    found["map"][0, 0, 1, 2] = 1
+    cases = Cases()
+    chosen(cases, [found])
+    drawn = cases.chosen[0].pictures["map"]
+    assert drawn.shape == cases.chosen[0].pictures["image"].shape
+    expected = np.zeros((16, 16), np.uint8)
+    expected[4:8, 8:12] = 255
+    assert np.array_equal(drawn, expected)
+
+
 def test_too_small_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="wanted side >= 1 and sample >= 3, got 256 and 2"):
         Cases(sample=2)

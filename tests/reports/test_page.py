@@ -164,7 +164,7 @@ def test_captions_tell_what_predictions_csv_tells(whole_run: Path, whole_page: P
     worst = min(full, key=lambda row: float(row["probability/full"]))
     predicted = CLASSES[int(worst["predicted"])]
     (alt,) = whole_page.words("worst case of full")
-    assert alt == f"worst case of full: {worst['id']}; the image, the mask's outline, beside it the attention"
+    assert alt == f"worst case of full: {worst['id']}; the image, the mask's outline, beside it the map"
     confidence, given = (100 * float(worst[f"probability/{name}"]) for name in (predicted, "full"))
     said = f"Worst: graded {predicted} with {confidence:.1f} %; full got {given:.1f} %; IoU {float(worst['iou']):.2f}"
     assert f"{said}{worst['id']}, group {worst['group']}" in whole_page.text

@@ -114,7 +114,7 @@ def attended(case: Case, alt: str, threshold: float) -> Picture:
         panels[1].imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=0.4 * share, interpolation="bilinear")
         if share.max() > threshold >= share.min():
             panels[1].contour(share, levels=[threshold], colors=ATTENTION, linewidths=1.1, linestyles="--")
-        words.append("beside it the attention")
+        words.append("beside it the map")
     return picture(figure, f"{alt}; {', '.join(words)}", kind="png")
 
 
