@@ -71,10 +71,9 @@ class ResultWriter:
         self.incomplete: dict[str, str] = {}
         places = {image: _place(Path(image), ending, output_dir, root) for image in self._to_come}
         wanted = Counter(beside(place, "") for place in places.values())  # beside a map stand others of its name
+        alone = {image: wanted[beside(place, "")] == 1 for image, place in places.items()}
         self.places = {
-            image: place
-            if wanted[beside(place, "")] == 1
-            else _place(Path(image), ending, output_dir, root, whole_name=True)
+            image: place if alone[image] else _place(Path(image), ending, output_dir, root, whole_name=True)
             for image, place in places.items()
         }
         self._refuse_losses()

@@ -84,8 +84,9 @@ class FixedSchedule:
 class SharpenedConsistency(MapConsistency):
     """L_semi = mean over pixels of KL(p'‖p_s), p' = carry(sharpen(p_t)), on the rows of its roles.
 
-    Before each epoch, once the ramp has left 0, the schedule sets t and a by m, the median over the positive images of the map's maximum, from the
-    student in eval mode on images as they are; `t`, `a` and `m` are logged.
+    Before each epoch of which a part comes after the ramp has left 0, the schedule sets t and a by m, the median over
+    the positive images of the map's maximum, from the student in eval mode on images as they are; `t`, `a` and `m` are
+    logged.
 
     >>> SharpenedConsistency(positives=[]).roles
     ('P_pub',)

@@ -277,10 +277,8 @@ def test_no_positive_is_looked_at_before_the_second_stage(make_trainer: Callable
             asked.append(trainer.state.epoch)
             return iter(_batches(0.8))
 
-    terms = {
-        "sharpened": SharpenedConsistency(Positives(), ramp=StageRamp(0.5)),
-        "lesions": LesionCrossEntropy({"N_hos": 1}),
-    }
+    sharpened = SharpenedConsistency(Positives(), ramp=StageRamp(0.5))
+    terms = {"sharpened": sharpened, "lesions": LesionCrossEntropy({"N_hos": 1})}
     rows = [{"image": torch.rand(1, 1, 4, 4), "mask": torch.zeros(1, 1, 4, 4), "role": POSITIVE, "id": ["a"]}]
     trainer = make_trainer(
         network=network,
