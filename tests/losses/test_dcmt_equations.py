@@ -233,14 +233,14 @@ def test_empty_maps_of_counted_rows_are_observed(make_step: Callable[..., Step])
 @pytest.mark.parametrize(
     ("term", "student", "teacher", "message"),
     [
-        (CrossEntropy(), Outputs(maps=torch.rand(1, 1, 2, 2)), None, "CrossEntropy needs logits"),
-        (AttentionLoss(), Outputs(torch.rand(1, 1)), None, "AttentionLoss needs maps"),
-        (ClassConsistency(), Outputs(torch.rand(1, 1)), None, "ClassConsistency compares with the teacher"),
-        (AttentionConsistency(), Outputs(torch.rand(1, 1)), None, "AttentionConsistency compares with the teacher"),
+        (CrossEntropy(), Outputs(maps=torch.ones(1, 1, 2, 2)), None, "CrossEntropy needs logits"),
+        (AttentionLoss(), Outputs(torch.ones(1, 1)), None, "AttentionLoss needs maps"),
+        (ClassConsistency(), Outputs(torch.ones(1, 1)), None, "ClassConsistency compares with the teacher"),
+        (AttentionConsistency(), Outputs(torch.ones(1, 1)), None, "AttentionConsistency compares with the teacher"),
         (
             AttentionConsistency(),
-            Outputs(torch.rand(1, 1)),
-            Outputs(torch.rand(1, 1)),
+            Outputs(torch.ones(1, 1)),
+            Outputs(torch.ones(1, 1)),
             "AttentionConsistency needs maps",
         ),
     ],
