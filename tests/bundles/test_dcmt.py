@@ -73,7 +73,6 @@ def own(dataset: Path) -> tuple[str, ...]:
 
 def test_training_says_what_it_does_and_where_things_are(trained: tuple[Path, str]) -> None:
     folder, said = trained
-    lines = said.splitlines()
     assert "this run trains on built-in phantoms" in said.partition("epoch 1/2")[0]
     assert "batch/s" in said or "s/batch" in said  # the bar, with its rate and time to go
     assert "epoch 2/2: loss" in said
