@@ -82,6 +82,10 @@ class Guided(SharpenedConsistency):
 class Method:
     """What a bundle's default run is made of, with a batch of noise: the second stage's where there are two."""
 
+    student: nn.Module
+    teacher: Teacher
+    criterion: Criterion
+
     def __init__(self, size: Size) -> None:
         recipe = ConfigParser()
         recipe.read_config(Path(__file__).parents[1] / "bundles" / size.bundle / "configs" / "train.json")
@@ -95,10 +99,6 @@ class Method:
             "id": [str(row) for row in range(rows)],
             **known,
         }
-
-    student: nn.Module
-    teacher: Teacher
-    criterion: Criterion
 
     def _grading(self, network: Mapping[str, Any]) -> dict[str, Tensor]:
         """DC-MT: 20 labelled rows, 10 others, and a teacher of its own."""

@@ -3,7 +3,7 @@
 kornia draws the numbers and has the intensities. What it lacks, and what stands here: randomness that belongs to a row
 of the run, so that the numbers of (seed, step, row of the global batch) are the same on one process or eight, on a CPU
 or a GPU, and after a resume; and geometry in one sampling, where kornia samples once for each augmentation, and works
-out each time anew from where (a third of a small network's step on a CPU).
+out each time anew from where: a good part of a small network's step on a CPU.
 """
 
 from __future__ import annotations
@@ -14,16 +14,8 @@ from typing import Any, cast
 
 import ignite.distributed as idist
 import torch
-from kornia.augmentation import (
-    AugmentationSequential,
-    RandomAffine,
-    RandomHorizontalFlip,
-    RandomRotation,
-    RandomRotation90,
-    RandomShear,
-    RandomTranslate,
-    RandomVerticalFlip,
-)
+from kornia import augmentation
+from kornia.augmentation import AugmentationSequential
 from kornia.augmentation.container.params import ParamItem
 from kornia.constants import Resample, SamplePadding
 from torch import Tensor, nn
@@ -33,13 +25,13 @@ from semimed_monai.vocabulary import flag
 
 _LARGEST_SEED = 2**63 - 1
 _AFFINE = (
-    RandomAffine,
-    RandomHorizontalFlip,
-    RandomRotation,
-    RandomRotation90,
-    RandomShear,
-    RandomTranslate,
-    RandomVerticalFlip,
+    augmentation.RandomAffine,
+    augmentation.RandomHorizontalFlip,
+    augmentation.RandomRotation,
+    augmentation.RandomRotation90,
+    augmentation.RandomShear,
+    augmentation.RandomTranslate,
+    augmentation.RandomVerticalFlip,
 )
 _SAMPLING = {"padding_mode": SamplePadding.ZEROS, "resample": Resample.BILINEAR}
 
@@ -73,7 +65,7 @@ class WarpedGeometry:
             [[2 / width, 0, 1 / width - 1], [0, 2 / height, 1 / height - 1], [0, 0, 1]], dtype=torch.float64
         )
         back = (scale @ torch.linalg.inv(matrices.double()) @ torch.linalg.inv(scale)).float()
-        # Not torch's affine_grid, which multiplies a matrix for each pixel and takes fifty times as long.
+        # Not torch's affine_grid, which multiplies a matrix for each pixel.
         x, y = ((2 * torch.arange(n, device=matrices.device) + 1) / n - 1 for n in (width, height))
         along, down = back[:, :2, 0, None] * x, back[:, :2, 1, None] * y + back[:, :2, 2, None]
         self._from = (along[:, :, None] + down[..., None]).movedim(1, -1)
