@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -118,22 +117,23 @@ def export_network(run_process: RunBundle) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def kill_bundle(bundle_cache: Path) -> Callable[..., None]:
-    """kill_bundle(config, "--max_epochs=4", …, cwd=folder, after="epoch 2/4: loss"): a training that is killed a moment
-    after it has printed that, in mid-epoch.
+def kill_bundle(run_bundle: RunBundle, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+    """kill_bundle(config, "--max_epochs=4", …, cwd=folder, step=30): a training that SIGKILL ends after so many steps.
+
+    An overlay of the configuration has the process send it to itself: a signal from here would come too late on a
+    machine that is fast, or busy.
     """
 
-    def kill(config: Path, *overrides: str, cwd: Path, after: str) -> None:
-        environment = {**os.environ, "SEMIMED_CACHE": str(bundle_cache), "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(config), *overrides]
-        process = subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        for line in process.stdout:
-            if after in line:
-                break
-        time.sleep(0.4)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    def kill(config: Path, *overrides: str, cwd: Path, step: int) -> None:
+        deadly = (
+            f"$@train#trainer.add_event_handler(Events.ITERATION_COMPLETED(once={step}), "
+            "lambda: os.kill(os.getpid(), signal.SIGKILL))"
+        )
+        imports = ["$import os", "$import signal", "$from ignite.engine import Events"]
+        training = [deadly, *json.loads(config.read_text())["training"]]
+        overlay = tmp_path_factory.mktemp("kill") / "kill.json"
+        overlay.write_text(json.dumps({"+imports": imports, "training": training}))
+        run_bundle([config, overlay], *overrides, cwd=cwd, expect=-signal.SIGKILL)
 
     return kill
 

@@ -188,7 +188,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     method = "--criterion#terms#ensembling#_disabled_=False"
     settings = (*TINY, method, f"--dataset_dir={films}", "--max_epochs=4", "--steps_per_epoch=8")
     run_bundle(TRAIN, *settings, *into(tmp_path / "whole"), cwd=tmp_path)
-    kill_bundle(TRAIN, *settings, *into(tmp_path / "cut"), cwd=tmp_path, after="epoch 2/4: loss")
+    kill_bundle(TRAIN, *settings, *into(tmp_path / "cut"), cwd=tmp_path, step=20)
     assert not (tmp_path / "cut/metrics.json").exists()
     run_bundle(TRAIN, *settings, "--resume=True", *into(tmp_path / "cut"), cwd=tmp_path)
     whole, cut = (state_of(tmp_path / name) for name in ("whole", "cut"))
