@@ -1,7 +1,7 @@
 """FROC on maps, over every level of a map in 16 bits: what share of the lesions is found at how many false finds.
 
-Looked for: monai.metrics.compute_froc_curve_data takes points with scores, which is another protocol; scikit-image has
-the tree of components, and no bounding rectangles of them. Labelling the map anew at each level would take minutes.
+Looked for: monai.metrics.compute_froc_curve_data takes points with scores, which is another protocol. Labelling the map
+anew at each level would take minutes.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.morphology import max_tree
 
 from semimed_monai.files import write_table
+from semimed_monai.metrics.component_tree import components
 from semimed_monai.metrics.grading import FloatArray
 
 LEVELS = 65535
@@ -26,8 +26,6 @@ RATES = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 COLUMNS = ("false_positives_per_image", "recall")
 """Of a curve's file."""
-
-_LEAST_SIDE = 3  # of an image of which scikit-image makes a tree
 
 Levels = NDArray[np.uint16]
 Counts = NDArray[np.int64]
@@ -94,7 +92,7 @@ class LevelCounts:
         """
         counts = cls(np.zeros((2, LEVELS + 1), np.int64), images=1, lesions=len(boxes))
         given = np.asarray(boxes, np.float64).reshape(-1, 4)
-        tops, ends, centres = _components(levels, connectivity)
+        tops, ends, centres = components(levels, connectivity)
         false = ~_inside(centres, given)
         np.add.at(counts.starts[0], tops[false], 1)
         np.add.at(counts.starts[0], ends[false], -1)
@@ -210,55 +208,6 @@ def _best(false: Counts, recalled: Counts, images: int, lesions: int) -> tuple[F
     false, best = false[order], np.maximum.accumulate(recalled[order])
     last = np.append(np.diff(false) > 0, True)
     return false[last] / images, best[last] / lesions
-
-
-def _components(levels: Levels, connectivity: int) -> tuple[Counts, Counts, FloatArray]:
-    """Every connected component that any threshold shows, once: it is there from level `top` down to above `end`.
-
-    Returns:
-        tops, ends: N levels each.
-        centres: N×2, x and y of the middle of the bounding rectangle.
-    """
-    missing = [(0, max(0, _LEAST_SIDE - side)) for side in levels.shape]
-    levels = np.pad(levels, missing)  # level 0 is in no component
-    parents, order = max_tree(levels, connectivity=connectivity)
-    value, above = levels.ravel(), parents.ravel()
-    stands = value[above] != value  # for its component, as one of its pixels does
-    stands[order[0]] = True
-    pixels = order[stands[order]]  # outer components come before those within
-    number = np.empty(value.size, np.intp)
-    number[pixels] = np.arange(len(pixels))
-    home = number[np.where(stands, np.arange(value.size), above)]
-    outer = home[above[pixels]]
-    edges = _bounds(home, outer, levels.shape)
-    centres = np.stack([edges[1] - edges[3] + 1, edges[0] - edges[2] + 1], axis=1) / 2
-    tops = value[pixels].astype(np.int64)
-    ends = tops[outer]
-    ends[0] = 0  # the whole image is there down to the lowest threshold
-    return tops, ends, centres
-
-
-def _bounds(home: NDArray[np.intp], outer: NDArray[np.intp], size: tuple[int, ...]) -> NDArray[np.int32]:
-    """The least row and column, and the greatest ones with a minus, of each component: 4×N.
-
-    A component's pixels are its own and those of the components within it. In round k each hands on what it has to the
-    component 2^k levels further out, so that a tree of depth d needs log2(d) rounds.
-    """
-    row, column = np.divmod(np.arange(home.size, dtype=np.int32), np.int32(size[1]))
-    edges = np.full((4, len(outer)), max(size), np.int32)
-    for edge, own in zip(edges, (row, column, -row, -column), strict=True):
-        np.minimum.at(edge, home, own)
-    edges[:, 0] = 0, 0, 1 - size[0], 1 - size[1]  # number 0 is the whole image
-    further = outer.copy()
-    waiting = np.flatnonzero(further)
-    while waiting.size:
-        to = further[waiting]
-        for edge in edges:
-            np.minimum.at(edge, to, edge[waiting])
-        next_ = further[to]
-        further[waiting] = next_
-        waiting = waiting[next_ != 0]
-    return edges
 
 
 def _inside(points: FloatArray, boxes: FloatArray) -> NDArray[np.bool_]:
