@@ -105,7 +105,11 @@ def _cannot_write(path: Path, error: OSError) -> OSError:
 
 def digest_of(path: str | Path) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with Path(path).open("rb", buffering=0) as file:  # in parts: memory for a whole file of weights takes longer
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def save_tensors(path: str | Path, content: Any) -> None:

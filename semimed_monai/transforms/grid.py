@@ -7,9 +7,10 @@ wants the pixels, and its inverse needs the very tensor that it turned.
 
 from __future__ import annotations
 
+import os
 import zlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,21 @@ def read_grid(path: str) -> Grid:
     Raises:
         ValueError: it is not what its name says, or holds no single grey volume or plane.
     """
+    return _read_grid(path, stamp(path))
+
+
+def stamp(path: str) -> tuple[int, int]:
+    """Changes when the file does, or one of the folder's: what was read before is not taken for it."""
+    kind_of(path)
+    stats = [Path(path).stat()]
+    if Path(path).is_dir():
+        with os.scandir(path) as files:
+            stats += [file.stat() for file in files]
+    return max(stat.st_mtime_ns for stat in stats), sum(stat.st_size for stat in stats)
+
+
+@lru_cache(maxsize=8)  # whoever lists an image's slices reads them next, and then writes their results
+def _read_grid(path: str, _stamp: tuple[int, int]) -> Grid:
     readers = {"picture": _picture_grid, "nifti": _nifti_grid, "dicom": _dicom_grid}
     kind = kind_of(path)
     try:

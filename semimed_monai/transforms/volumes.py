@@ -13,7 +13,6 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from semimed_monai.transforms.bias_field import correct_bias
-from semimed_monai.transforms.grid import Grid, kind_of, read_grid
+from semimed_monai.transforms.grid import Grid, kind_of, read_grid, stamp
 
 Planes = NDArray[Any]  # slices x channels x rows x columns, read-only
 LOSSY = (".jpg", ".jpeg")
@@ -94,7 +93,7 @@ def read_image(path: str, *, n4: bool = False, colour: bool = False) -> tuple[Pl
             planes[:, 0] = correct_bias(np.ascontiguousarray(planes[:, 0]))
         return _frozen(planes), grid
 
-    result: tuple[Planes, Grid] = RECENT.get((path, n4, colour, _stamp(path)), make)
+    result: tuple[Planes, Grid] = RECENT.get((path, n4, colour, stamp(path)), make)
     return result
 
 
@@ -127,7 +126,7 @@ def read_mask(path: str, image: Grid) -> NDArray[Any]:
         planes = image.to_planes(image.align(whole.reshape(grid.stored), grid))
         return _frozen(planes.astype(np.uint8) if planes.max() < 256 else planes)
 
-    result: NDArray[Any] = RECENT.get((path, image.path, _stamp(path), _stamp(image.path)), make)
+    result: NDArray[Any] = RECENT.get((path, image.path, stamp(path), stamp(image.path)), make)
     return result
 
 
@@ -178,13 +177,6 @@ def _grey(picture: Image.Image) -> Image.Image:
 def _indices(picture: Image.Image) -> Image.Image:
     """A palette's indices are the labels; anything else as grey."""
     return picture if picture.mode == "P" else _grey(picture)
-
-
-def _stamp(path: str) -> tuple[int, int]:
-    """Changes when the file does: what was read before is not taken for it."""
-    kind_of(path)
-    stat = Path(path).stat()
-    return stat.st_mtime_ns, stat.st_size
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
