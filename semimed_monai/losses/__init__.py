@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from semimed_monai.losses.attention import AttentionConsistency, AttentionLoss
-from semimed_monai.losses.classification import ClassConsistency, CrossEntropy
+from semimed_monai.losses.classification import BinaryCrossEntropy, ClassConsistency, CrossEntropy
 from semimed_monai.losses.criterion import Criterion, SigmoidRamp, StageRamp, Term
 from semimed_monai.losses.ensembling import TemporalEnsembling
 from semimed_monai.losses.lesion_map import LesionCrossEntropy
 from semimed_monai.losses.map_consistency import MapConsistency
+from semimed_monai.losses.relations import RelationConsistency, TemporalRelations
 from semimed_monai.losses.segmentation import DiceCrossEntropy
 from semimed_monai.losses.sharpening import (
     DynamicSchedule,
@@ -20,6 +21,7 @@ from semimed_monai.losses.sharpening import (
 __all__ = [
     "AttentionConsistency",
     "AttentionLoss",
+    "BinaryCrossEntropy",
     "ClassConsistency",
     "Criterion",
     "CrossEntropy",
@@ -28,10 +30,12 @@ __all__ = [
     "FixedSchedule",
     "LesionCrossEntropy",
     "MapConsistency",
+    "RelationConsistency",
     "SharpenedConsistency",
     "SigmoidRamp",
     "StageRamp",
     "TemporalEnsembling",
+    "TemporalRelations",
     "Term",
     "asymmetric_sharpening",
     "dynamic_sharpening",

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from semimed_monai.losses.gathering import gathered
 from semimed_monai.losses.map_consistency import MapConsistency
 from semimed_monai.losses.memory import Memory
 from semimed_monai.vocabulary import ROLES, Step
@@ -58,6 +59,8 @@ class TemporalEnsembling(MapConsistency):
             raise ValueError(f"the bank is of maps of {wanted}, the network gives {got}: set the term's size")
         rows = self.memory.rows(step.batch["id"])
         average, visits = self.memory.read(rows)
-        self.memory.write(rows, self.decay * average + (1 - self.decay) * maps)
+        self.memory.write(
+            *(gathered(part) for part in (rows, self.decay * average + (1 - self.decay) * maps, visits + 1))
+        )
         unbiased = average / (1 - self.decay ** visits.clamp(min=1)).view(-1, 1, 1, 1)
         return unbiased.clamp(0, 1), visits > 0

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
-import ignite.distributed as idist
 import torch
 from torch import Tensor, nn
 
 
 class Memory(nn.Module):
-    """A half-precision tensor and a number of visits for each item.
+    """A half-precision tensor for each item, and its mark: a whole number that the term gives it, 0 if never written.
 
     >>> memory = Memory(["a", "b"], shape=(1, 2))
     >>> rows = memory.rows(["b", "unknown"])
-    >>> memory.write(rows, torch.tensor([[[0.5, 0.25]], [[0.1, 0.1]]]))
-    >>> memory.read(rows)[0], memory.visits.tolist()
+    >>> memory.write(rows, torch.tensor([[[0.5, 0.25]], [[0.1, 0.1]]]), marks=torch.tensor([7, 7]))
+    >>> memory.read(rows)
     (tensor([[[0.5000, 0.2500]],
     <BLANKLINE>
-            [[0.0000, 0.0000]]]), [0, 1])
+            [[0.0000, 0.0000]]]), tensor([7, 0], dtype=torch.int32))
+
+    In several processes each has the whole bank, and keeps it alike if all write the same rows (`gathered`).
 
     Args:
         ids: of the items that it knows.
@@ -30,7 +30,7 @@ class Memory(nn.Module):
     """
 
     values: Tensor
-    visits: Tensor
+    marks: Tensor
 
     def __init__(self, ids: Sequence[str], shape: Sequence[int]) -> None:
         super().__init__()
@@ -38,25 +38,23 @@ class Memory(nn.Module):
         if len(self._places) != len(ids):
             raise ValueError(f"{len(ids)} items have {len(self._places)} ids: give each an id of its own")
         self.register_buffer("values", torch.zeros(len(ids), *shape, dtype=torch.float16))
-        self.register_buffer("visits", torch.zeros(len(ids), dtype=torch.long))
+        self.register_buffer("marks", torch.zeros(len(ids), dtype=torch.int32))
 
     def rows(self, ids: Sequence[str]) -> Tensor:
         """The place of each id; -1 where it is not known."""
         return torch.tensor([self._places.get(name, -1) for name in ids], device=self.values.device)
 
     def read(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """What is kept at these places, in fp32, and how often it was written; zeros for -1."""
+        """What is kept at these places, in fp32, and the marks; zeros for -1."""
         known = rows >= 0
-        values, visits = self.values.new_zeros(len(rows), *self.values.shape[1:]), torch.zeros_like(rows)
-        values[known], visits[known] = self.values[rows[known]], self.visits[rows[known]]
-        return values.float(), visits
+        values, marks = self.values.new_zeros(len(rows), *self.values.shape[1:]), self.marks.new_zeros(len(rows))
+        values[known], marks[known] = self.values[rows[known]], self.marks[rows[known]]
+        return values.float(), marks
 
     @torch.no_grad()
-    def write(self, rows: Tensor, values: Tensor) -> None:
-        """Keep these, of the rows of all processes; every process must call it with as many rows."""
-        if idist.get_world_size() > 1:
-            rows, values = (cast(Tensor, idist.all_gather(part.contiguous())) for part in (rows, values))
-        last = {row: place for place, row in enumerate(rows.tolist()) if row >= 0}  # of an item that comes twice
+    def write(self, rows: Tensor, values: Tensor, marks: Tensor) -> None:
+        """Keep these; of an item that comes twice the last."""
+        last = {row: place for place, row in enumerate(rows.tolist()) if row >= 0}
         places, of_last = list(last), list(last.values())
         self.values[places] = values[of_last].to(self.values.dtype)
-        self.visits[places] += 1
+        self.marks[places] = marks[of_last].to(self.marks.dtype)

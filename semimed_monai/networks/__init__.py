@@ -16,6 +16,7 @@ from semimed_monai.networks.card import (
     write_card,
 )
 from semimed_monai.networks.chexnet import CheXNet, DeployedCheXNet
+from semimed_monai.networks.embedding_classifier import DeployedEmbeddingClassifier, EmbeddingClassifier
 from semimed_monai.networks.imagenet import load_imagenet
 from semimed_monai.networks.lesion_map import DeployedLesionMap, LesionMapNetwork
 from semimed_monai.networks.segmenter import DeployedSegmenter, Segmenter
@@ -26,8 +27,10 @@ __all__ = [
     "CheXNet",
     "DeployedAttentionClassifier",
     "DeployedCheXNet",
+    "DeployedEmbeddingClassifier",
     "DeployedLesionMap",
     "DeployedSegmenter",
+    "EmbeddingClassifier",
     "GradCAMClassifier",
     "LesionMapNetwork",
     "Segmenter",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from semimed_monai.networks.card import refuse_other_weights
+from semimed_monai.networks.planes import answer_planes
 from semimed_monai.networks.pooling import keep_layout
 from semimed_monai.vocabulary import Outputs
 
@@ -181,6 +182,4 @@ class DeployedAttentionClassifier(AttentionClassifier):
         features = self.features(images)
         probabilities = torch.softmax(self.logits(features).float(), dim=1)
         maps = self.attention(features, [images.shape[2], images.shape[3]])
-        chosen = probabilities.argmax(dim=1).view(-1, 1, 1, 1).expand(-1, 1, maps.shape[2], maps.shape[3])
-        planes = probabilities[:, :, None, None].expand(-1, -1, maps.shape[2], maps.shape[3])
-        return torch.cat([maps.gather(1, chosen), planes], dim=1)
+        return answer_planes(maps, probabilities)

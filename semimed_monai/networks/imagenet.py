@@ -10,12 +10,13 @@ from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
-from monai.networks.nets import SEResNext50
+from monai.networks.nets import DenseNet121, SEResNext50
 from torch import Tensor, nn
 from torch.hub import get_dir
 from torchvision.models import ResNet50_Weights, resnet50
 
 from semimed_monai.networks.attention_classifier import AttentionClassifier
+from semimed_monai.networks.embedding_classifier import EmbeddingClassifier
 from semimed_monai.networks.lesion_map import LesionMapNetwork
 from semimed_monai.vocabulary import flag
 
@@ -47,6 +48,13 @@ _PUBLISHED: Mapping[type[nn.Module], _Published] = {
         lambda: SEResNext50(spatial_dims=2, in_channels=3, num_classes=1000, pretrained=True).state_dict(),
         "layer0.conv1.weight",
         ("last_linear",),
+    ),
+    EmbeddingClassifier: _Published(
+        "DenseNet-121",
+        "layers [6, 12, 24, 16], growth 32, stem 64",
+        lambda: DenseNet121(spatial_dims=2, in_channels=3, out_channels=1000, pretrained=True).state_dict(),
+        "features.conv0.weight",
+        ("head",),
     ),
     LesionMapNetwork: _Published(
         "ResNet-50",

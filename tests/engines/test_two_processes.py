@@ -21,8 +21,17 @@ from torch.utils.data import DataLoader
 from semimed_monai.data import TwoStreamBatches
 from semimed_monai.engines import OptimiserEvents, SemiSupervisedTrainer
 from semimed_monai.handlers import EMATeacher
-from semimed_monai.losses import AttentionLoss, ClassConsistency, Criterion, CrossEntropy, DiceCrossEntropy, Term
-from semimed_monai.networks import AttentionClassifier, Segmenter, Teacher
+from semimed_monai.losses import (
+    AttentionLoss,
+    ClassConsistency,
+    Criterion,
+    CrossEntropy,
+    DiceCrossEntropy,
+    RelationConsistency,
+    TemporalRelations,
+    Term,
+)
+from semimed_monai.networks import AttentionClassifier, EmbeddingClassifier, Segmenter, Teacher
 from semimed_monai.views import Views
 from semimed_monai.vocabulary import Step
 
@@ -105,14 +114,15 @@ def train(
     terms: Mapping[str, Term],
     frozen_norm: bool,
     with_teacher: bool = True,
+    epochs: int = 1,
 ) -> dict[str, Any]:
-    """One epoch: gradients and means, weights, and the buffers that this process had before each step."""
+    """One epoch, or more: gradients and means, weights, and the buffers that this process had before each step."""
     together = distributed.is_initialized()
     teacher = Teacher(network, mode="eval") if with_teacher else None
     noise = RandomGaussianNoise(std=0.1, p=0.7)
     trainer = SemiSupervisedTrainer(
         device="cpu",
-        max_epochs=1,
+        max_epochs=epochs,
         train_data_loader=batches,
         network=DistributedDataParallel(network, broadcast_buffers=False) if together else network,
         optimizer=torch.optim.SGD(network.parameters(), lr=0.05),
@@ -151,6 +161,18 @@ def _classifier() -> AttentionClassifier:
     return AttentionClassifier(layers=(1, 1, 1, 1), width=16, omega=10.0)
 
 
+def train_by_relations() -> dict[str, Any]:
+    """Terms of the global batch, one of which remembers: epoch 2 compares with epoch 1."""
+    torch.manual_seed(0)
+    network = EmbeddingClassifier(in_channels=1, classes=3, layers=(1, 1), growth=4, stem=8)
+    terms = {
+        "classification": CrossEntropy(),
+        "relations": RelationConsistency(weight=10.0),
+        "temporal": TemporalRelations(_rows(), network.embedding_size(32), threshold=0.1, weight=10.0),
+    }
+    return train(network, _two_streams(), terms, frozen_norm=True, epochs=2)
+
+
 def train_on_uneven_rows(name: str, rank: int | None) -> dict[str, Any]:
     """One supervised term on rows of which other numbers count."""
     torch.manual_seed(0)
@@ -180,6 +202,7 @@ def process(rank: int, folder: str) -> None:
             torch.save(found, f"{folder}/{norms}{rank}.pt")
         alone = train(_classifier(), _two_streams(), {"c": CrossEntropy()}, frozen_norm=False, with_teacher=False)
         torch.save(alone, f"{folder}/no_teacher{rank}.pt")
+        torch.save(train_by_relations(), f"{folder}/relations{rank}.pt")
         for name in SUPERVISED:
             torch.save(train_on_uneven_rows(name, rank), f"{folder}/{name}{rank}.pt")
         Path(folder, f"broken{rank}.txt").write_text(_break(rank=1))
@@ -213,6 +236,19 @@ def test_gradients_are_those_of_one_process(folder: Path) -> None:
         for part in ("student", "teacher", "criterion"):
             assert _far(found[part], alone[part]) == [], part
     assert not torch.allclose(alone["criterion"]["terms.second.scale"], torch.ones(()), atol=1e-3)
+
+
+def test_terms_of_the_whole_batch_and_their_bank_are_those_of_one_process(folder: Path) -> None:
+    alone = train_by_relations()
+    for found in _found(folder, "relations"):
+        for step in range(2 * STEPS):
+            assert _far(found["gradients"][step], alone["gradients"][step]) == [], f"step {step + 1}"
+        for part in ("student", "teacher"):
+            assert _far(found[part], alone[part]) == [], part
+        for name, value in alone["criterion"].items():  # the bank is in half precision
+            assert torch.allclose(found["criterion"][name].float(), value.float(), atol=1e-3), name
+        assert found["means"] == pytest.approx(alone["means"], rel=1e-4)
+    assert alone["means"]["train_temporal"] > 1e-6
 
 
 @pytest.mark.parametrize("name", SUPERVISED)

@@ -53,7 +53,7 @@ def test_the_first_visit_has_no_target_and_the_second_that_of_the_first(make_ste
     assert second == pytest.approx(0.9 * math.log(1.8) + 0.1 * math.log(0.2), abs=1e-3)
     third = term(_step(make_step, ["a"], _maps(0.5), student=0.65)).item()
     assert third == pytest.approx(0, abs=1e-5)
-    assert term.memory.visits.tolist() == [3, 0]
+    assert term.memory.marks.tolist() == [3, 0]
 
 
 def test_rows_are_remembered_by_id_whatever_their_order(make_step: MakeStep) -> None:
@@ -109,14 +109,13 @@ def test_a_teacher_is_needed(term: MapConsistency, make_step: MakeStep) -> None:
 @given(st.lists(st.tuples(st.sampled_from("abcx"), st.floats(0, 1, width=16)), max_size=12))
 def test_a_memory_is_a_dict_of_what_came_last(written: list[tuple[str, float]]) -> None:
     memory = Memory(["a", "b", "c"], shape=(1,))
-    last: dict[str, float] = {}
-    for name, value in written:
-        memory.write(memory.rows([name]), torch.tensor([[value]]))
-        last |= {} if name == "x" else {name: value}
-    values, visits = memory.read(memory.rows(["a", "b", "c", "x"]))
-    assert values[:, 0].tolist() == [last.get(name, 0) for name in "abcx"]
-    counts = [sum(name == seen for seen, _ in written) for name in "abc"]
-    assert visits.tolist() == [*counts, 0]
+    last: dict[str, tuple[float, int]] = {}
+    for mark, (name, value) in enumerate(written, start=1):
+        memory.write(memory.rows([name]), torch.tensor([[value]]), torch.tensor([mark]))
+        last |= {} if name == "x" else {name: (value, mark)}
+    values, marks = memory.read(memory.rows(["a", "b", "c", "x"]))
+    found = list(zip(values[:, 0].tolist(), marks.tolist(), strict=True))
+    assert found == [last.get(name, (0, 0)) for name in "abcx"]
 
 
 def test_an_id_twice_is_refused() -> None:

@@ -14,7 +14,9 @@ from semimed_monai.networks import (
     CheXNet,
     DeployedAttentionClassifier,
     DeployedCheXNet,
+    DeployedEmbeddingClassifier,
     DeployedLesionMap,
+    EmbeddingClassifier,
     LesionMapNetwork,
     Teacher,
     deployed_network,
@@ -54,6 +56,7 @@ def test_a_card_that_is_no_json_names_the_file(tmp_path: Path) -> None:
         (AttentionClassifier(layers=(1, 1, 1, 1), width=16), DeployedAttentionClassifier),
         (LesionMapNetwork(layers=(1, 1, 1, 1), widths=(8, 8, 8, 8), block="basic", pyramid=8), DeployedLesionMap),
         (CheXNet(layers=(2, 2), growth=4, stem=8), DeployedCheXNet),
+        (EmbeddingClassifier(in_channels=1, layers=(2, 2), growth=4, stem=8), DeployedEmbeddingClassifier),
     ],
 )
 def test_a_cards_network_is_the_trained_one_deployed(trained: nn.Module, deployed: type[nn.Module]) -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from monai.networks.nets import SEResNext50
-from torchvision.models import resnet50
+from torchvision.models import densenet121, resnet50
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from semimed_monai.networks import AttentionClassifier, CheXNet, LesionMapNetwork, load_imagenet
+from semimed_monai.networks import AttentionClassifier, CheXNet, EmbeddingClassifier, LesionMapNetwork, load_imagenet
 
 FILE = "se_resnext50_32x4d-a260b3a4.pth"  # as MONAI's address of it ends
 RESNET = "resnet50-0676ba61.pth"  # and torchvision's
+DENSENET = "densenet121-a639ec97.pth"  # with the names that its layers had when it was published
 
 
 def original_name(name: str) -> str:
@@ -79,6 +80,26 @@ def test_a_detectors_levels_are_torchvisions_own(
         expected = create_feature_extractor(published, names)(image.expand(-1, 3, -1, -1))
     for name in names:
         assert torch.allclose(levels[name], expected[name], rtol=1e-4, atol=1e-4 * float(expected[name].abs().max()))
+
+
+def test_a_classifiers_features_are_torchvisions_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    torch.manual_seed(0)
+    published = densenet121().eval()
+    folder = tmp_path / "hub/checkpoints"
+    folder.mkdir(parents=True)
+    named = {
+        re.sub(r"(denselayer\d+\.(norm|conv))", r"\1.", name): value for name, value in published.state_dict().items()
+    }
+    torch.save(named, folder / DENSENET)
+    network = EmbeddingClassifier().eval()
+    head = network.head.weight.clone()
+    assert load_imagenet(network)
+    assert torch.equal(network.head.weight, head)
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = torch.relu(published.features(image)).mean((2, 3))
+        torch.testing.assert_close(network(image).embedding, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_another_size_is_refused(cached: dict[str, torch.Tensor]) -> None:

@@ -1,0 +1,143 @@
+"""STSC's terms: how the rows of a batch lie to each other is to be the same for student and teacher, now and before.
+
+In several processes they are of the global batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor
+from torch.nn import functional
+
+from semimed_monai.losses.criterion import Term
+from semimed_monai.losses.gathering import gathered
+from semimed_monai.losses.memory import Memory
+from semimed_monai.vocabulary import Step, above_zero, required, share
+
+
+def relation_matrix(embedding: Tensor) -> Tensor:
+    """R (Eq. 3): the rows of M = D·Dᵀ, each divided by its L2 norm; D is the embedding, B×K.
+
+    >>> relation_matrix(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
+    tensor([[0.7071, 0.7071],
+            [0.4472, 0.8944]])
+    """
+    return functional.normalize(embedding @ embedding.T, dim=1)
+
+
+class RelationConsistency(Term):
+    """L_sc (Eq. 4): ‖R_student − R_teacher‖² / B, the squared Frobenius norm, over all rows.
+
+    With a mean teacher and cross-entropy it is SRC-MT.
+
+    >>> RelationConsistency(weight=0.0).uses_teacher  # with no weight it is logged only
+    True
+    """
+
+    uses_teacher = True
+
+    def forward(self, step: Step) -> Tensor:
+        if step.teacher is None:
+            raise ValueError("RelationConsistency compares with the teacher, but the run has none: set `teacher`")
+        student, teacher = (
+            relation_matrix(gathered(required(outputs.embedding, self, "an embedding")))
+            for outputs in (step.student, step.teacher)
+        )
+        return (student - teacher).square().sum() / len(student)
+
+
+class TemporalRelations(Term):
+    """L_tc (Eq. 6): Σ_i ‖R_now[s_i] − R_before[s_i]‖² / |I|, over the stable sub-structures s_i.
+
+    The bank keeps of each item its last embedding, of length 1. I are the rows of which it has one that is not too old.
+    Two of them are joined if their cosine is at least τ, now and then; the s_i are the parts that hang together so, of
+    two rows or more, and R[s_i] is the part of R (Eq. 3) that lies between them. Both R are of I alone and of vectors
+    of length 1, and the sum is over |I|: what else a batch holds changes nothing. (The paper thresholds R, whose
+    entries depend on the size of the batch.) Zero, with a graph, where nothing is joined.
+
+    >>> items = [{"id": "a"}, {"id": "b"}, {"id": "c"}]
+    >>> TemporalRelations(items, features=1024).memory.values.shape
+    torch.Size([3, 1024])
+
+    Args:
+        items: the training items, labelled or not.
+        features: of an embedding.
+        threshold: τ.
+        start_epoch: before it the bank is filled and the term is 0. From 2: there is nothing before the first.
+        max_age: in epochs, of an embedding that is compared.
+        weight, ramp: as for every `Term`; the bank is filled from the start.
+
+    Raises:
+        ValueError: a setting that is none; from `forward`: an embedding of another size.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        features: int,
+        threshold: float = 0.8,
+        start_epoch: int = 2,
+        max_age: float = 2.0,
+        weight: float = 1.0,
+        ramp: Callable[[float], float] | None = None,
+    ) -> None:
+        super().__init__(weight, ramp)
+        above_zero("max_age", max_age)
+        if not start_epoch >= 2:
+            raise ValueError(f"start_epoch is {start_epoch}: give 2 or more; before the first there is nothing")
+        self.threshold = share("threshold", threshold)
+        self.start_epoch = start_epoch
+        self.max_age = max_age
+        self.memory = Memory([str(item["id"]) for item in items], shape=(features,))
+        self.epoch, self.batch, self.oldest = 1, 1, 1
+
+    def begun(self, _progress: float) -> bool:
+        """From the start: the bank must know the rows when the ramp leaves 0."""
+        return True
+
+    def attach(self, engine: Engine) -> None:
+        """Follow the run's epochs and batches, in which ages are counted."""
+        engine.add_event_handler(Events.ITERATION_STARTED, self._follow)
+
+    def _follow(self, engine: Engine) -> None:
+        self.epoch, self.batch = engine.state.epoch, engine.state.iteration
+        self.oldest = max(self.batch - int(self.max_age * (engine.state.epoch_length or 1)), 1)
+
+    def forward(self, step: Step) -> Tensor:
+        embedding = functional.normalize(gathered(required(step.student.embedding, self, "an embedding")), dim=1)
+        if embedding.shape[1:] != self.memory.values.shape[1:]:
+            wanted, got = self.memory.values.shape[1], embedding.shape[1]
+            raise ValueError(f"the bank is of {wanted} features, the network gives {got}: set the term's features")
+        rows = gathered(self.memory.rows(step.batch["id"]))
+        before, written = self.memory.read(rows)
+        self.memory.write(rows, embedding, torch.full_like(rows, self.batch))
+        if self.epoch < self.start_epoch:
+            return embedding.sum() * 0
+        return temporal_distance(embedding, before, written >= self.oldest, self.threshold)
+
+
+def temporal_distance(now: Tensor, before: Tensor, compared: Tensor, threshold: float) -> Tensor:
+    """L_tc of the compared rows of B×K embeddings of length 1; see `TemporalRelations`.
+
+    >>> now, before = torch.tensor([[1.0, 0.0], [0.96, 0.28]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    >>> temporal_distance(now, before, torch.tensor([True, True]), threshold=0.8)
+    tensor(0.0004)
+    """
+    now, before = (vectors * compared[:, None] for vectors in (now, before))  # a row of zeros is in no relation
+    edges = (now @ now.T >= threshold) & (before @ before.T >= threshold)
+    together = _joined(edges.fill_diagonal_(False))
+    change = relation_matrix(now) - relation_matrix(before)
+    return (change.square() * together).sum() / compared.sum().clamp(min=1)
+
+
+def _joined(edges: Tensor) -> Tensor:
+    """Which pairs of B vertices a path joins, B×B; a vertex without an edge is not joined to itself either."""
+    reached = edges.float() + torch.diag(edges.any(dim=1).float())
+    for _ in range(math.ceil(math.log2(max(len(edges), 2)))):  # each round doubles the length of the paths
+        reached = (reached @ reached).clamp(max=1)
+    return reached
