@@ -5,11 +5,12 @@ from __future__ import annotations
 from semimed_monai.losses.attention import AttentionConsistency, AttentionLoss
 from semimed_monai.losses.classification import BinaryCrossEntropy, ClassConsistency, CrossEntropy
 from semimed_monai.losses.criterion import Criterion, SigmoidRamp, StageRamp, Term
-from semimed_monai.losses.ensembling import TemporalEnsembling
+from semimed_monai.losses.ensembling import ClassEnsembling, TemporalEnsembling
 from semimed_monai.losses.lesion_map import LesionCrossEntropy
 from semimed_monai.losses.map_consistency import MapConsistency
 from semimed_monai.losses.relations import RelationConsistency, TemporalRelations
 from semimed_monai.losses.segmentation import DiceCrossEntropy
+from semimed_monai.losses.self_training import SelfTraining
 from semimed_monai.losses.sharpening import (
     DynamicSchedule,
     FixedSchedule,
@@ -23,6 +24,7 @@ __all__ = [
     "AttentionLoss",
     "BinaryCrossEntropy",
     "ClassConsistency",
+    "ClassEnsembling",
     "Criterion",
     "CrossEntropy",
     "DiceCrossEntropy",
@@ -31,6 +33,7 @@ __all__ = [
     "LesionCrossEntropy",
     "MapConsistency",
     "RelationConsistency",
+    "SelfTraining",
     "SharpenedConsistency",
     "SigmoidRamp",
     "StageRamp",

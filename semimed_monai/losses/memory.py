@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from semimed_monai.losses.gathering import gathered
+
 
 class Memory(nn.Module):
     """A half-precision tensor for each item, and its mark: a whole number that the term gives it, 0 if never written.
@@ -58,3 +60,40 @@ class Memory(nn.Module):
         places, of_last = list(last), list(last.values())
         self.values[places] = values[of_last].to(self.values.dtype)
         self.marks[places] = marks[of_last].to(self.marks.dtype)
+
+
+class Average(Memory):
+    """Z ← α·Z + (1 − α)·x at each visit, whose number n is the mark; z̃ = Z/(1 − α^n).
+
+    >>> average, ids = Average(["a"], shape=(1,), decay=0.6), ["a"]
+    >>> for value in (0.9, 0.5):
+    ...     before, known = average.visit(ids, torch.tensor([[value]]))
+    >>> before, known
+    (tensor([[0.9003]]), tensor([True]))
+
+    Args:
+        ids, shape: as for every `Memory`.
+        decay: α.
+
+    Raises:
+        ValueError: a decay outside [0, 1).
+    """
+
+    def __init__(self, ids: Sequence[str], shape: Sequence[int], decay: float) -> None:
+        super().__init__(ids, shape)
+        if not 0 <= decay < 1:
+            raise ValueError(f"the decay is {decay}; it must be at least 0 and below 1")
+        self.decay = decay
+
+    @torch.no_grad()
+    def visit(self, ids: Sequence[str], now: Tensor) -> tuple[Tensor, Tensor]:
+        """z̃ of these items before this visit, and of which there is one; then the visit is added.
+
+        Every process must call it with as many rows.
+        """
+        rows = self.rows(ids)
+        average, visits = self.read(rows)
+        together = (rows, self.decay * average + (1 - self.decay) * now, visits + 1)
+        self.write(*(gathered(part) for part in together))
+        unbiased = 1 - self.decay ** visits.clamp(min=1)
+        return average / unbiased.view(-1, *[1] * (average.dim() - 1)), visits > 0
