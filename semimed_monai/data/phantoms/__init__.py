@@ -20,6 +20,15 @@ from semimed_monai.data.phantoms.figure import draw_phantoms
 from semimed_monai.data.phantoms.files import write_dicom_radiograph, write_dicom_series, write_nifti, write_png
 from semimed_monai.data.phantoms.knee import KneePhantom, knee_phantom
 from semimed_monai.data.phantoms.knee_set import cartilage_mask, knee_phantom_set
+from semimed_monai.data.phantoms.skin import (
+    SKIN_CLASSES,
+    SKIN_PHANTOM_VERSION,
+    STANDARD_SKIN,
+    SkinAppearance,
+    SkinPhantom,
+    skin_phantom,
+)
+from semimed_monai.data.phantoms.skin_set import skin_phantom_set
 
 __all__ = [
     "CHEST_CLASSES",
@@ -27,14 +36,19 @@ __all__ = [
     "KNEE_CLASSES",
     "KNEE_PHANTOM_VERSION",
     "KNEE_TISSUES",
+    "SKIN_CLASSES",
+    "SKIN_PHANTOM_VERSION",
     "STANDARD_CHEST",
     "STANDARD_COUNTS",
     "STANDARD_KNEE",
+    "STANDARD_SKIN",
     "ChestAnatomy",
     "ChestCounts",
     "ChestPhantom",
     "KneeAnatomy",
     "KneePhantom",
+    "SkinAppearance",
+    "SkinPhantom",
     "cartilage_mask",
     "chest_phantom",
     "chest_phantom_set",
@@ -42,6 +56,8 @@ __all__ = [
     "grade_of",
     "knee_phantom",
     "knee_phantom_set",
+    "skin_phantom",
+    "skin_phantom_set",
     "write_dicom_radiograph",
     "write_dicom_series",
     "write_nifti",

@@ -114,7 +114,7 @@ def write_dicom_radiograph(
 
 
 def write_png(path: str | Path, image: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
-    """Write a grey PNG of 8 or 16 bits, fastest compression (noise does not become smaller with more).
+    """Write a PNG, grey of 8 or 16 bits or in colours, fastest compression (noise does not become smaller with more).
 
     Example:
         >>> write_png("/tmp/film.png", np.zeros((4, 4), np.uint8))
