@@ -53,25 +53,32 @@ class GradedResults(ImageResults):
         name: of the method, for the DICOM objects.
         weights: the file with the network's weights; its digest goes into the DICOM objects.
         threshold: what of the attention is outlined and segmented: what is above it.
-        n4: as in the preprocessing: overlays show what the network saw, and nothing is read twice.
+        n4, colour: as in the preprocessing: overlays show what the network saw, and nothing is read twice.
     """
 
     def __init__(
-        self, table: GradeTable, name: str, weights: str | Path, threshold: float = 0.5, n4: bool = False
+        self,
+        table: GradeTable,
+        name: str,
+        weights: str | Path,
+        threshold: float = 0.5,
+        n4: bool = False,
+        colour: bool = False,
     ) -> None:
         super().__init__(table, name, weights, threshold)
         self.table = table
-        self.n4 = n4
+        self.n4, self.colour = n4, colour
 
     def write(self, maps: Tensor, source: str, out: Path, slices: Sequence[int], aspect: Aspect) -> None:
-        planes, grid = read_image(source, n4=self.n4)
+        planes, grid = read_image(source, n4=self.n4, colour=self.colour)
+        shown = planes.transpose(0, 2, 3, 1) if self.colour else planes[:, 0]
         rows = self.table.slices(source)
         attention = from_square(torch.as_tensor(maps).float(), *grid.size[1:], aspect).numpy()
         self._place(source, grid, dict(zip(slices, attention, strict=True)))
         with ThreadPoolExecutor(max_workers=2) as beside_this:  # compressing needs no Python, DICOM objects little else
             written: list[Future[Any]] = [beside_this.submit(write_map, maps, grid, out, slices, aspect)]
             pictures = {
-                index: overlay(planes[index, 0], plane, self.caption(rows[index], grid), self.threshold)
+                index: overlay(shown[index], plane, self.caption(rows[index], grid), self.threshold)
                 for index, plane in zip(slices, attention, strict=True)
             }
             written.append(beside_this.submit(self._save_pictures, pictures, out, grid))

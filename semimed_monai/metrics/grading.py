@@ -1,4 +1,4 @@
-"""Scores of a classifier over a whole set: macro recall, F1 and AUC, accuracy, recall per class.
+"""Scores of a classifier over a whole set: macro recall, specificity, F1 and AUC, accuracy, recall per class.
 
 Looked for: scikit-learn has all of them, at 6 ms for a set of 500 rows (0.3 ms here), mostly checks of its input; a
 bootstrap asks a thousand times, so they stand here on one confusion matrix and on scipy's ranks; tests hold them to
@@ -23,11 +23,12 @@ IntArray = NDArray[np.integer[Any]]
 def grading_scores(
     probabilities: FloatArray, labels: IntArray, classes: Sequence[str] | None = None
 ) -> dict[str, float]:
-    """Means over c of TP / (TP + FN), 2 TP / (2 TP + FP + FN) and AUC_c = P(score of a c > score of another).
+    """Means over c of TP / (TP + FN), TN / (TN + FP), 2 TP / (2 TP + FP + FN) and AUC_c = P(score of a c > of another).
 
     The predicted class is the most probable one, the first of equals. Rows labelled -1 are left out. A class that no
     row has cannot be recalled or ranked: recall and AUC are means over the others. Its F1 is 0 if it was predicted at
-    all, as in scikit-learn, else it is left out too. A score of which nothing can be computed is nan, never 0.
+    all, as in scikit-learn, else it is left out too; its specificity counts, but for a class that every row has there
+    is none. A score of which nothing can be computed is nan, never 0.
 
         >>> probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]])
         >>> grading_scores(probabilities, np.array([0, 1, 1]), ["normal", "torn"])["recall/torn"]
@@ -39,7 +40,8 @@ def grading_scores(
         classes: C names, for the keys "recall/<name>"; without them there are no such keys.
 
     Returns:
-        recall, f1, auc, accuracy and recall/<name>, each a fraction in [0, 1] or nan.
+        recall (sensitivity), specificity, f1, auc, accuracy (the share of right rows), class_accuracy (the mean over c
+        of (TP + TN) / N, which ISIC's papers call accuracy) and recall/<name>, each a fraction in [0, 1] or nan.
 
     Raises:
         ValueError: shapes that do not fit, a label beyond the last class, a probability that is not finite.
@@ -54,9 +56,11 @@ def grading_scores(
     recalls = _ratio(hits, actual)
     scores = {
         "recall": _mean_of_known(recalls),
+        "specificity": _mean_of_known(_ratio(actual.sum() - actual - predicted + hits, actual.sum() - actual)),
         "f1": _mean_of_known(_ratio(2 * hits, actual + predicted)),
         "auc": _mean_of_known(auc_one_vs_rest(probabilities, labels)),
         "accuracy": float(_ratio(hits.sum(), actual.sum())),
+        "class_accuracy": float(_ratio(actual.sum() - (actual + predicted - 2 * hits).mean(), actual.sum())),
     }
     if classes is None:
         return scores

@@ -68,7 +68,7 @@ class RowScore(Metric):
 
 
 class GradingScore(RowScore):
-    """One of `grading_scores`: "f1", "recall", "auc" (macro) or "accuracy".
+    """One of `grading_scores`: "f1", "recall", "specificity", "auc" (macro), "accuracy" or "class_accuracy".
 
         >>> import torch
         >>> metric = GradingScore("f1")
@@ -85,7 +85,7 @@ class GradingScore(RowScore):
     """
 
     required_output_keys = ("id", "label", "probabilities")
-    names = ("recall", "f1", "auc", "accuracy")
+    names = ("recall", "specificity", "f1", "auc", "accuracy", "class_accuracy")
 
     def __init__(self, score: str = "f1", output_transform: Callable[[Any], Any] = whole_output) -> None:
         if score not in self.names:

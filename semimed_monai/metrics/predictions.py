@@ -30,7 +30,7 @@ class Predictions(Collected):
         >>> predictions.scores(["normal", "torn"], bootstrap_repeats=100)["recall/torn"]["value"]
         1.0
 
-    Its scores are recall, f1, auc, accuracy, recall/<class>; where maps came also tiou, tiou_macro, and tiou_disc and
+    Its scores are those of `grading_scores`; where maps came also tiou, tiou_macro, and tiou_disc and
     tiou_ones, what a fixed shape would reach on these masks. All are fractions.
 
     Args:

@@ -48,7 +48,7 @@ def overlay(
     given: Sequence[Box] = (),
     scaled: bool = False,
 ) -> NDArray[np.uint8]:
-    """One slice as an RGB picture: grey as the network sees it, the outline of its attention, boxes, a caption.
+    """One slice as an RGB picture: as the network sees it, the outline of its attention, boxes, a caption.
 
     Example:
         >>> slice_, attention = np.random.default_rng(0).random((2, 128, 128))
@@ -56,7 +56,7 @@ def overlay(
         (256, 256, 3)
 
     Args:
-        plane: rows x columns, any range.
+        plane: rows x columns, any range, or of a photograph rows x columns x 3, from 0 to 255, shown as it is.
         attention: rows x columns, in [0, 1].
         caption: what stands in the upper left corner.
         threshold: where the outline runs.
@@ -64,13 +64,11 @@ def overlay(
         given: what is known to be there: blue boxes.
         scaled: the plane is in [0, 1], and shown as it is.
     """
-    rows, columns = plane.shape
+    rows, columns = plane.shape[:2]
     times = enlargement(rows, columns)
-    shades = torch.tensor(plane, dtype=torch.float32)
-    if not scaled:
-        shades = ScalePercentilesd("plane")({"plane": shades})["plane"]
-    grey = Image.fromarray((255 * shades).round().to(torch.uint8).numpy())
-    picture = grey.convert("RGB").resize((times * columns, times * rows), Image.Resampling.BILINEAR)
+    shown = plane if plane.ndim == 3 else 255 * (plane if scaled else _grey(plane))
+    picture = Image.fromarray(shown.round().astype(np.uint8)).convert("RGB")
+    picture = picture.resize((times * columns, times * rows), Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(picture)
     line = max(1, times, max(rows, columns) // 500)
     # A margin of zeros closes outlines that run into the border.
@@ -92,6 +90,12 @@ def overlay(
         _write(draw, (max(0, left), above), text, small, FOUND)
     _write(draw, (size // 2, size // 3), caption, size, TEXT)
     return np.asarray(picture)
+
+
+def _grey(plane: NDArray[Any]) -> NDArray[np.float32]:
+    """By its percentiles in [0, 1]."""
+    shades: torch.Tensor = ScalePercentilesd("plane")({"plane": torch.tensor(plane, dtype=torch.float32)})["plane"]
+    return shades.numpy()
 
 
 def _frame(draw: ImageDraw.ImageDraw, box: Box, times: int, line: int, colour: tuple[int, int, int]) -> None:

@@ -68,7 +68,7 @@ def knee_mr(
     )
 
 
-def photograph(size: int, aspect: Aspect = "pad", mask: MaskKind = "binary") -> Compose:
+def photograph(size: int, aspect: Aspect = "pad", mask: MaskKind = "binary", *, refuse_blank: bool = False) -> Compose:
     """A datalist item of a PNG or JPEG photograph -> RGB image 3 x size x size in [0, 1], mask, label.
 
     Args:
@@ -76,10 +76,11 @@ def photograph(size: int, aspect: Aspect = "pad", mask: MaskKind = "binary") -> 
         aspect: "pad" keeps shapes as they are, on zeros (a lesion's shape is a sign of its class); "squash" stretches
             the picture to the square.
         mask: as in `knee_mr`.
+        refuse_blank: as in `knee_mr`.
     """
     return Compose(
         [
-            LoadSlice(colour=True, mask=mask),
+            LoadSlice(colour=True, mask=mask, refuse_blank=refuse_blank),
             ScaleIntensityRanged("image", a_min=0, a_max=255, b_min=0, b_max=1, clip=True),
             EnsureTyped("image", track_meta=False),
             ToSquared(("image", "mask"), size=size, aspect=aspect),

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
+from runs import into, same, state_of, weights_of
 
 from semimed_monai.data import Datalist
 from semimed_monai.data.phantoms import ChestCounts, chest_phantom_set
@@ -58,24 +59,6 @@ def trained(run_bundle: Run, films: Path, tmp_path_factory: pytest.TempPathFacto
     """One small training: its folder, and what it printed."""
     folder = tmp_path_factory.mktemp("trained")
     return folder, run_bundle(TRAIN, *TINY, f"--dataset_dir={films}", *into(folder), cwd=folder)
-
-
-def into(folder: Path) -> tuple[str, str]:
-    return f"--output_dir={folder}", f"--ckpt_dir={folder}/models"
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    weights: dict[str, torch.Tensor] = torch.load(folder / "models/model.pt", weights_only=True)
-    return weights
-
-
-def state_of(folder: Path) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(folder / "run_state.pt", weights_only=True)["objects"]
-    return state
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:

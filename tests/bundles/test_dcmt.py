@@ -20,6 +20,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.utils import set_determinism
+from runs import into, same, weights_of
 from tiny import TINY_DCMT
 
 from semimed_monai.data import Datalist
@@ -31,19 +32,6 @@ TRAIN = CONFIGS / "train.json"
 TINY = (*TINY_DCMT, "--phantoms#people=16", "--labelled_share=0.5")
 
 Run = Callable[..., str]
-
-
-def weights_of(folder: Path) -> dict[str, torch.Tensor]:
-    weights: dict[str, torch.Tensor] = torch.load(folder / "models/model.pt", weights_only=True)
-    return weights
-
-
-def into(folder: Path) -> tuple[str, str]:
-    return f"--output_dir={folder}", f"--ckpt_dir={folder}/models"
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.fixture(scope="module")

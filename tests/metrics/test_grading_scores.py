@@ -33,9 +33,11 @@ def test_three_rows_worked_by_hand() -> None:
     assert scores == pytest.approx(
         {
             "recall": 2 / 3,
+            "specificity": (1 + 1 + 1 / 2) / 3,
             "f1": (1 + 0 + 2 / 3) / 3,
             "auc": (1 + 1 + 0.5) / 3,
             "accuracy": 2 / 3,
+            "class_accuracy": (1 + 2 / 3 + 2 / 3) / 3,
             "recall/normal": 1.0,
             "recall/partial": 0.0,
             "recall/full": 1.0,
@@ -59,6 +61,11 @@ def test_equal_to_scikit_learn(case: tuple[np.ndarray, np.ndarray]) -> None:
         f1_score(labels, predicted, labels=[*set(labels) | set(predicted)], average="macro")
     )
     assert scores["accuracy"] == pytest.approx(accuracy_score(labels, predicted))
+    alone = [accuracy_score(labels == index, predicted == index) for index in range(3)]
+    assert scores["class_accuracy"] == pytest.approx(np.mean(alone))
+    without = [index for index in range(3) if (labels != index).any()]
+    specificities = [recall_score(labels != index, predicted != index) for index in without]
+    assert scores["specificity"] == pytest.approx(np.mean(specificities))
     for index, auc in enumerate(auc_one_vs_rest(probabilities, labels)):
         own = labels == index
         expected = roc_auc_score(own, probabilities[:, index]) if 0 < own.sum() < len(own) else math.nan
