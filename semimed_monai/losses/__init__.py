@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from semimed_monai.losses.adversarial import Adversarial
 from semimed_monai.losses.attention import AttentionConsistency, AttentionLoss
 from semimed_monai.losses.classification import BinaryCrossEntropy, ClassConsistency, CrossEntropy
 from semimed_monai.losses.criterion import Criterion, SigmoidRamp, StageRamp, Term
@@ -20,6 +21,7 @@ from semimed_monai.losses.sharpening import (
 )
 
 __all__ = [
+    "Adversarial",
     "AttentionConsistency",
     "AttentionLoss",
     "BinaryCrossEntropy",
