@@ -21,7 +21,7 @@ _MOST_CELLS = 7
 
 
 class ImageMaker(nn.Sequential):
-    """DCGAN's generator: noise to an image in [0, 1], from 4×4 to 7×7 cells, each layer twice as large and half as wide.
+    """DCGAN's generator: noise to an image in [0, 1], from 4 to 7 cells a side on, each layer twice as large.
 
     >>> ImageMaker(noise=16, channels=3, size=32, width=32)(torch.randn(2, 16)).shape
     torch.Size([2, 3, 32, 32])
