@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from semimed_monai.engines.evaluator import SectionEvaluator, read_grading, read_lesions, read_segmentation
+from semimed_monai.engines.evaluator import (
+    SectionEvaluator,
+    read_findings,
+    read_grading,
+    read_lesions,
+    read_segmentation,
+)
 from semimed_monai.engines.memory import keep_freed_memory
 from semimed_monai.engines.processes import is_not_first, join_processes, local_device, on_device
 from semimed_monai.engines.trainer import NonFiniteLossError, OptimiserEvents, SemiSupervisedTrainer, term_values
@@ -17,6 +23,7 @@ __all__ = [
     "keep_freed_memory",
     "local_device",
     "on_device",
+    "read_findings",
     "read_grading",
     "read_lesions",
     "read_segmentation",

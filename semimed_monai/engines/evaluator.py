@@ -21,11 +21,17 @@ def read_grading(outputs: Outputs) -> dict[str, Tensor]:
     """A classifier's answer: `probabilities` (B×C) and, where it has maps, the `map` of the predicted class
     (B×1×H×W).
     """
-    probabilities = torch.softmax(required(outputs.logits, outputs, "logits"), dim=1)
+    return _classified(torch.softmax(required(outputs.logits, outputs, "logits"), dim=1), outputs.maps)
+
+
+def read_findings(outputs: Outputs) -> dict[str, Tensor]:
+    """The same where an image may have several classes: the probability of each by itself."""
+    return _classified(torch.sigmoid(required(outputs.logits, outputs, "logits")), outputs.maps)
+
+
+def _classified(probabilities: Tensor, maps: Tensor | None) -> dict[str, Tensor]:
     answer = {"probabilities": probabilities}
-    if outputs.maps is not None:
-        answer["map"] = class_map(outputs.maps, probabilities.argmax(dim=1))
-    return answer
+    return answer if maps is None else {**answer, "map": class_map(maps, probabilities.argmax(dim=1))}
 
 
 def read_segmentation(outputs: Outputs) -> dict[str, Tensor]:
@@ -52,7 +58,8 @@ class SectionEvaluator(SupervisedEvaluator):
         device: where to run.
         val_data_loader: the section's batches.
         network: what to evaluate.
-        read: outputs → what metrics look at: `read_grading`, `read_segmentation` or `read_lesions`.
+        read: outputs → what metrics look at: `read_grading`, `read_findings`, `read_segmentation` or
+            `read_lesions`.
         precision, channels_last: as the trainer's. Recipes leave them out: what is reported was computed in fp32.
         key_val_metric, additional_metrics, val_handlers, inferer: as in MONAI.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from semimed_monai.metrics.bootstrap import bootstrap_interval
 from semimed_monai.metrics.collected import Collected
 from semimed_monai.metrics.froc import LevelCounts, levels_of, read_curve, write_curve
-from semimed_monai.metrics.grading import auc_one_vs_rest, grading_scores
+from semimed_monai.metrics.grading import auc_one_vs_rest, finding_scores, grading_scores
 from semimed_monai.metrics.key_scores import GradingScore, RowScore, TIoUScore
 from semimed_monai.metrics.lesions import FrocScore, LesionPredictions
 from semimed_monai.metrics.predictions import Predictions, SegmentationPredictions
@@ -39,6 +39,7 @@ __all__ = [
     "bootstrap_interval",
     "class_dice",
     "class_hd95",
+    "finding_scores",
     "given_masks",
     "grading_scores",
     "iou",

@@ -14,7 +14,7 @@ from ignite.engine import Engine
 from ignite.metrics import Metric
 from torch import Tensor
 
-from semimed_monai.metrics.grading import grading_scores
+from semimed_monai.metrics.grading import finding_scores, grading_scores
 from semimed_monai.metrics.rows import Column, Rows
 from semimed_monai.metrics.tiou import given_masks, iou, macro_tiou, tiou
 from semimed_monai.vocabulary import share
@@ -77,8 +77,8 @@ class GradingScore(RowScore):
         1.0
 
     Args:
-        score: which one.
-        output_transform: see RowScore; keys id, label (B, -1 = unlabelled), probabilities (B×C).
+        score: which one; of rows that may have several classes there is "auc" only.
+        output_transform: see RowScore; keys id, label (B, -1 = unlabelled, or B×C), probabilities (B×C).
 
     Raises:
         ValueError: an unknown score.
@@ -100,7 +100,12 @@ class GradingScore(RowScore):
 
     def score(self, rows: Mapping[str, Column]) -> float:
         """The chosen score."""
-        return grading_scores(rows["probabilities"], rows["label"])[self.chosen]
+        labels = rows["label"]
+        if labels.ndim == 1:
+            return grading_scores(rows["probabilities"], labels)[self.chosen]
+        if self.chosen != "auc":
+            raise ValueError(f"rows may have several classes, of which there is no score {self.chosen!r}: use 'auc'")
+        return finding_scores(rows["probabilities"], labels)["auc"]
 
 
 class TIoUScore(RowScore):

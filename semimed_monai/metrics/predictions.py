@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from semimed_monai.metrics.collected import Collected, taken
-from semimed_monai.metrics.grading import FloatArray, IntArray, grading_scores
+from semimed_monai.metrics.grading import FloatArray, IntArray, finding_scores, grading_scores
 from semimed_monai.metrics.rows import Column
 from semimed_monai.metrics.segmentation import MEASURES, mean_of_classes
 from semimed_monai.metrics.tiou import baseline_ious, given_masks, iou, macro_tiou, radial_profile, tiou
@@ -19,8 +19,8 @@ class Predictions(Collected):
     """One row per item: id, group, label, probabilities and, where maps come, their IoU.
 
     Maps and masks are not kept: of a mask stays what the baselines' IoU asks (`radial_profile`). An output has id,
-    group (B strings), label (B, -1 = unlabelled) and probabilities (B×C); from a network with maps also map (of the
-    predicted class), mask (both B×1×H×W) and has_mask (B).
+    group (B strings), label (B, or B×C where there may be several; -1 = unlabelled) and probabilities (B×C); from a
+    network with maps also map (of the predicted class), mask (both B×1×H×W) and has_mask (B).
 
         >>> import torch
         >>> predictions = Predictions()
@@ -30,8 +30,8 @@ class Predictions(Collected):
         >>> predictions.scores(["normal", "torn"], bootstrap_repeats=100)["recall/torn"]["value"]
         1.0
 
-    Its scores are those of `grading_scores`; where maps came also tiou, tiou_macro, and tiou_disc and
-    tiou_ones, what a fixed shape would reach on these masks. All are fractions.
+    Its scores are those of `grading_scores`, or, with several labels, of `finding_scores`; where maps came also tiou,
+    tiou_macro, and tiou_disc and tiou_ones, what a fixed shape would reach on these masks. All are fractions.
 
     Args:
         threshold: b, what of a map counts as attended: report it with every TIoU.
@@ -56,6 +56,8 @@ class Predictions(Collected):
     def table(self, classes: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """A plain dict per item, for a CSV: id, group, label, predicted, probability/<class>, iou where maps came.
 
+        In place of label and predicted stands label/<class> where there may be several.
+
         Args:
             classes: names for the probabilities' columns; without them, the classes' indices.
         """
@@ -63,8 +65,12 @@ class Predictions(Collected):
         names = [str(index) for index in range(rows["probabilities"].shape[1])] if classes is None else classes
         lines = []
         for row, probabilities in enumerate(rows["probabilities"].tolist()):
-            line = {"id": str(rows["id"][row]), "group": str(rows["group"][row]), "label": int(rows["label"][row])}
-            line |= {"predicted": int(np.argmax(probabilities))}
+            line: dict[str, Any] = {"id": str(rows["id"][row]), "group": str(rows["group"][row])}
+            label = rows["label"][row]
+            if np.ndim(label):
+                line |= {f"label/{name}": int(value) for name, value in zip(names, label, strict=True)}
+            else:
+                line |= {"label": int(label), "predicted": int(np.argmax(probabilities))}
             line |= {f"probability/{name}": value for name, value in zip(names, probabilities, strict=True)}
             lines.append(line | ({"iou": float(rows["iou"][row])} if "iou" in rows else {}))
         return lines
@@ -83,8 +89,11 @@ def _scores_of(
 ) -> dict[str, float]:
     """All scores of the drawn rows."""
     labels = rows["label"][drawn]
-    found = grading_scores(rows["probabilities"][drawn], labels, classes)
+    score = grading_scores if labels.ndim == 1 else finding_scores
+    found = score(rows["probabilities"][drawn], labels, classes)
     found |= {name: tiou(ious[drawn]) for name, ious in maps.items()}
+    if labels.ndim > 1:
+        return found
     return found | ({"tiou_macro": macro_tiou(maps["tiou"][drawn], labels)} if "tiou" in maps else {})
 
 

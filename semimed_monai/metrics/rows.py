@@ -68,7 +68,8 @@ class Rows:
         _, first, which = np.unique(rows["id"], return_index=True, return_inverse=True)
         for name in MUST_AGREE:
             if name in rows:
-                differing = np.flatnonzero(rows[name] != rows[name][first][which])
+                same = rows[name] == rows[name][first][which]
+                differing = np.flatnonzero(~same.reshape(len(same), -1).all(axis=1))
                 if differing.size:
                     raise ValueError(
                         f"two items with the id '{rows['id'][differing[0]]}' differ in {name}: "

@@ -13,7 +13,7 @@ from ignite.engine import Events
 from monai.handlers.validation_handler import ValidationHandler
 from torch.utils.data import DataLoader
 
-from semimed_monai.engines import SectionEvaluator, precision, read_grading, read_segmentation
+from semimed_monai.engines import SectionEvaluator, precision, read_findings, read_grading, read_segmentation
 from semimed_monai.handlers import KeepBest
 from semimed_monai.metrics import GradingScore
 from semimed_monai.vocabulary import Outputs
@@ -29,6 +29,14 @@ def test_a_grading_by_hand() -> None:
     assert set(read_grading(Outputs(torch.zeros(1, 2)))) == {"probabilities"}
     with pytest.raises(ValueError, match="needs logits"):
         read_grading(Outputs(maps=maps))
+
+
+def test_findings_by_hand() -> None:
+    """Each by itself: σ(log 3) = 3/4, σ(0) = 1/2; the map is that of the most probable."""
+    maps = torch.arange(2 * 2).float().view(1, 2, 1, 2)
+    answer = read_findings(Outputs(torch.tensor([[0.0, math.log(3)]]), maps))
+    assert torch.allclose(answer["probabilities"], torch.tensor([[0.5, 0.75]]))
+    assert answer["map"].tolist() == [[[[2, 3]]]]
 
 
 def test_a_segmentation_by_hand() -> None:

@@ -124,7 +124,7 @@ def test_an_engine_gives_the_whole_sets_scores_however_it_is_batched() -> None:
         found = _evaluated(items, size)
         assert {name: entry["value"] for name, entry in found["scores"].items()} == pytest.approx(expected)
         assert found["metrics"] == pytest.approx({name: expected[name] for name in found["metrics"]})
-        assert len(found["metrics"]) == 6
+        assert len(found["metrics"]) == len(GradingScore.names) + 2
 
 
 def test_two_processes_with_uneven_rows_give_what_one_gives(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_wrong_use_is_named() -> None:
         predictions.update({"id": ["a"], "group": ["p"]})
     with pytest.raises(ValueError, match="run the evaluator"):
         predictions.table()
-    with pytest.raises(ValueError, match="there is no score 'F1': choose one of recall, f1"):
+    with pytest.raises(ValueError, match="there is no score 'F1': choose one of recall, specificity, f1"):
         GradingScore("F1")
 
 
@@ -279,3 +279,50 @@ def test_two_items_with_one_id_are_an_error_and_one_item_twice_is_not() -> None:
         rows.gathered()
     with pytest.raises(ValueError, match="differ in length"):
         rows.extend(id=["c", "d"], label=torch.tensor([0]))
+
+
+def test_rows_of_several_classes_have_an_auc_of_each_and_a_column_of_each() -> None:
+    """b is nodule's one positive and above a; mass has no row, so its AUC is not defined, and no number."""
+    output = {
+        "id": ["a", "b"],
+        "group": ["p", "q"],
+        "label": torch.tensor([[0.0, 0.0], [1.0, 0.0]]),
+        "probabilities": torch.tensor([[0.2, 0.1], [0.7, 0.9]]),
+    }
+    predictions, metric = Predictions(), GradingScore("auc")
+    for _ in range(2):  # a sampler may give a row twice
+        predictions.update(output)
+    predictions.gather()
+    scores = predictions.scores(["nodule", "mass"], bootstrap_repeats=20)
+    assert scores["auc"]["value"] == scores["auc/nodule"]["value"] == 1
+    assert math.isnan(scores["auc/mass"]["value"])
+    line = predictions.table(["nodule", "mass"])[1]
+    assert {**line, "probability/nodule": 0, "probability/mass": 0} == {
+        "id": "b",
+        "group": "q",
+        "label/nodule": 1,
+        "label/mass": 0,
+        "probability/nodule": 0,
+        "probability/mass": 0,
+    }
+    metric.update((output["id"], output["label"], output["probabilities"]))
+    assert metric.compute() == 1
+    other = GradingScore("f1")
+    other.update((output["id"], output["label"], output["probabilities"]))
+    with pytest.raises(ValueError, match="there is no score 'f1': use 'auc'"):
+        other.compute()
+
+
+def test_two_items_with_one_id_and_other_findings_are_an_error() -> None:
+    predictions = Predictions()
+    for label in ([0.0, 1.0], [1.0, 1.0]):
+        predictions.update(
+            {
+                "id": ["a"],
+                "group": ["p"],
+                "label": torch.tensor([label]),
+                "probabilities": torch.tensor([[0.2, 0.1]]),
+            }
+        )
+    with pytest.raises(ValueError, match="two items with the id 'a' differ in label"):
+        predictions.gather()

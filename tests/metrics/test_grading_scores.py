@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
 
-from semimed_monai.metrics import auc_one_vs_rest, grading_scores
+from semimed_monai.metrics import auc_one_vs_rest, finding_scores, grading_scores
 
 CLASSES = ["normal", "partial", "full"]
 
@@ -128,3 +128,36 @@ def test_wrong_input_is_named(probabilities: list[list[float]], labels: list[int
 def test_names_must_fit_the_columns() -> None:
     with pytest.raises(ValueError, match="3 class names for 2 columns"):
         grading_scores(np.array([[0.5, 0.5]]), np.array([0]), CLASSES)
+
+
+@st.composite
+def found_sets(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Three findings, which a row may have or not, or of which that is not known."""
+    count = draw(st.integers(1, 15))
+    probabilities = draw(arrays(np.float64, (count, 3), elements=st.sampled_from([0.0, 0.2, 0.5, 1.0])))
+    return probabilities, draw(arrays(np.int64, (count, 3), elements=st.sampled_from([-1, 0, 1])))
+
+
+@given(found_sets())
+def test_findings_equal_scikit_learns_auc_of_the_rows_that_are_known(case: tuple[np.ndarray, np.ndarray]) -> None:
+    probabilities, labels = case
+    scores = finding_scores(probabilities, labels, CLASSES)
+    expected = []
+    for column, name in enumerate(CLASSES):
+        label, known = labels[:, column], labels[:, column] >= 0
+        defined = len(set(label[known])) == 2
+        area = roc_auc_score(label[known], probabilities[known, column]) if defined else math.nan
+        assert scores[f"auc/{name}"] == pytest.approx(area, nan_ok=True)
+        expected += [area] if defined else []
+    assert scores["auc"] == pytest.approx(np.mean(expected) if expected else math.nan, nan_ok=True)
+
+
+def test_what_makes_no_findings_is_refused() -> None:
+    with pytest.raises(ValueError, match="a label is 2"):
+        finding_scores(np.zeros((1, 2)), np.array([[0, 2]]))
+    with pytest.raises(ValueError, match="not finite"):
+        finding_scores(np.array([[np.nan, 0.0]]), np.array([[0, 1]]))
+    with pytest.raises(ValueError, match="wanted N×C"):
+        finding_scores(np.zeros((2, 2)), np.array([0, 1]))
+    with pytest.raises(ValueError, match="1 class names for 2 columns"):
+        finding_scores(np.zeros((1, 2)), np.array([[0, 1]]), ["a"])
