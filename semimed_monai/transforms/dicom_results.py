@@ -14,6 +14,7 @@ from typing import Any
 import highdicom
 import nibabel as nib
 import numpy as np
+import pydicom
 from highdicom.seg import Segmentation, SegmentDescription
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -159,7 +160,9 @@ def write_captures(source: Source, folder: str | Path, pictures: dict[int, NDArr
             result.InstanceNumber = number
             result.PixelData = picture.tobytes()
             _refer(result, origin)
-            save_result(result, origin[0], Path(folder) / f"{index:03d}.dcm")
+            written = save_result(result, origin[0], Path(folder) / f"{index:03d}.dcm")
+            if number == 1:  # what was read back is still encoded, and need not be for the others
+                result = pydicom.dcmread(written)
 
 
 def write_capture(source: Source, out: str | Path, picture: NDArray[np.uint8], author: Author, shown: str) -> None:
