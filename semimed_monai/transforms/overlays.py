@@ -66,7 +66,7 @@ def overlay(
     """
     rows, columns = plane.shape[:2]
     times = enlargement(rows, columns)
-    shown = plane if plane.ndim == 3 else 255 * (plane if scaled else _grey(plane))
+    shown = plane if plane.ndim == 3 else 255 * (plane.astype(np.float32) if scaled else _grey(plane))
     picture = Image.fromarray(shown.round().astype(np.uint8)).convert("RGB")
     picture = picture.resize((times * columns, times * rows), Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(picture)
