@@ -117,23 +117,24 @@ def export_network(run_process: RunBundle) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def kill_bundle(run_bundle: RunBundle, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
-    """kill_bundle(config, "--max_epochs=4", …, cwd=folder, step=30): a training that SIGKILL ends after so many steps.
+def kill_bundle(run_bundle: RunBundle, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """kill_bundle(config, "--max_epochs=4", …, cwd=folder, step=30): a training that SIGKILL ends after so many steps,
+    or another signal, `by`; what it printed.
 
     An overlay of the configuration has the process send it to itself: a signal from here would come too late on a
     machine that is fast, or busy.
     """
 
-    def kill(config: Path, *overrides: str, cwd: Path, step: int) -> None:
+    def kill(config: Path, *overrides: str, cwd: Path, step: int, by: signal.Signals = signal.SIGKILL) -> str:
         deadly = (
             f"$@train#trainer.add_event_handler(Events.ITERATION_COMPLETED(once={step}), "
-            "lambda: os.kill(os.getpid(), signal.SIGKILL))"
+            f"lambda: os.kill(os.getpid(), signal.{by.name}))"
         )
         imports = ["$import os", "$import signal", "$from ignite.engine import Events"]
         training = [deadly, *json.loads(config.read_text())["training"]]
         overlay = tmp_path_factory.mktemp("kill") / "kill.json"
         overlay.write_text(json.dumps({"+imports": imports, "training": training}))
-        run_bundle([config, overlay], *overrides, cwd=cwd, expect=-signal.SIGKILL)
+        return run_bundle([config, overlay], *overrides, cwd=cwd, expect=-by)
 
     return kill
 

@@ -7,13 +7,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -251,26 +247,11 @@ def test_a_run_that_fails_leaves_the_one_before_as_it_was(
 
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_in_the_second_epoch_then_resume(
-    knee_set: Path, bundle_cache: Path, run_bundle: Run, tmp_path: Path
+    knee_set: Path, run_bundle: Run, kill_bundle: Callable[..., str], tmp_path: Path
 ) -> None:
     state = tmp_path / "run/eval/run_state.pt"
     long = (*TINY, "--steps_per_epoch=30", f"--dataset_dir={knee_set}", f"--bundle_root={tmp_path}/run")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "monai.bundle", "run", "training", "--config_file", str(TRAIN), *long],
-        cwd=tmp_path,
-        env={**os.environ, "SEMIMED_CACHE": str(bundle_cache), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        while not state.exists() and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode not in (0, None)
+    said = kill_bundle(TRAIN, *long, cwd=tmp_path, step=35, by=signal.SIGINT)
     assert said.endswith(
         f"stopped in epoch 2; the last whole epoch is in {state}: go on with --resume True\ninterrupted\n"
     )
