@@ -87,7 +87,8 @@ class Term(nn.Module):
     """One summand of the criterion: `forward(step)` gives its unweighted scalar.
 
     What a term must remember is a buffer; what it learns is a parameter (it joins the optimiser); a term that follows
-    the run's events overrides `attach`. A term that compares with the teacher sets `uses_teacher`. What it wants
+    the run's events overrides `attach`. A term that compares with the teacher sets `uses_teacher`; one whose memory
+    must know the rows when its ramp leaves 0 sets `remembers`, and is asked from the start. What it wants
     logged besides its value it puts into `observed`.
 
     Args:
@@ -96,6 +97,7 @@ class Term(nn.Module):
     """
 
     uses_teacher = False
+    remembers = False
 
     def __init__(self, weight: float = 1.0, ramp: Callable[[float], float] | None = None) -> None:
         super().__init__()
@@ -109,7 +111,7 @@ class Term(nn.Module):
 
     def begun(self, progress: float) -> bool:
         """Whether the ramp has left 0; a weight of 0 is no reason not to look at a term."""
-        return self.ramp is None or self.ramp(progress) > 0
+        return self.remembers or self.ramp is None or self.ramp(progress) > 0
 
     def attach(self, engine: Engine) -> None:
         """Follow the run's events; most terms have nothing to follow."""

@@ -75,6 +75,8 @@ class ClassEnsembling(Term):
         ValueError: a decay outside [0, 1).
     """
 
+    remembers = True
+
     def __init__(
         self,
         items: Sequence[Mapping[str, Any]],
@@ -87,10 +89,6 @@ class ClassEnsembling(Term):
         super().__init__(weight, ramp)
         self.multi_label = flag("multi_label", multi_label)
         self.memory = Average([str(item["id"]) for item in items], (classes,), decay)
-
-    def begun(self, _progress: float) -> bool:
-        """From the start: the bank must know the rows when the ramp leaves 0."""
-        return True
 
     def forward(self, step: Step) -> Tensor:
         now = probabilities(required(step.student.logits, self, "logits"), self.multi_label)

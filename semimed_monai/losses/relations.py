@@ -76,6 +76,8 @@ class TemporalRelations(Term):
         ValueError: a setting that is none; from `forward`: an embedding of another size.
     """
 
+    remembers = True
+
     def __init__(
         self,
         items: Sequence[Mapping[str, Any]],
@@ -95,10 +97,6 @@ class TemporalRelations(Term):
         self.max_age = max_age
         self.memory = Memory([str(item["id"]) for item in items], shape=(features,))
         self.epoch, self.batch, self.oldest = 1, 1, 1
-
-    def begun(self, _progress: float) -> bool:
-        """From the start: the bank must know the rows when the ramp leaves 0."""
-        return True
 
     def attach(self, engine: Engine) -> None:
         """Follow the run's epochs and batches, in which ages are counted."""

@@ -37,6 +37,8 @@ class SelfTraining(Term):
         ValueError: a threshold that is none.
     """
 
+    remembers = True
+
     def __init__(
         self,
         items: Sequence[Mapping[str, Any]],
@@ -52,10 +54,6 @@ class SelfTraining(Term):
         self.threshold = threshold
         self.multi_label = flag("multi_label", multi_label)
         self.memory = Memory([str(item["id"]) for item in items], (classes,))
-
-    def begun(self, _progress: float) -> bool:
-        """From the start: the bank must know the rows when the ramp leaves 0."""
-        return True
 
     def forward(self, step: Step) -> Tensor:
         logits = required(step.student.logits, self, "logits")

@@ -86,10 +86,18 @@ def run_bundle(run_process: RunBundle) -> RunBundle:
 
 
 @pytest.fixture(scope="session")
-def verify_network(run_process: RunBundle) -> Callable[..., None]:
-    """verify_network(configs, models, cwd=folder, n=2): MONAI's check of network and metadata, with these weights."""
+def verify_network(run_process: RunBundle, metadata_schema: Path) -> Callable[..., None]:
+    """verify_network(configs, models, cwd=folder, n=2): MONAI's checks of the metadata, and that the network with these
+    weights is what they say.
+    """
 
-    def verify(configs: Path, models: Path, *, cwd: Path, n: int) -> None:
+    def verify(configs: Path, *models: Path, cwd: Path, n: int) -> None:
+        meta = f"--meta_file={configs}/metadata.json"
+        run_process("-m", "monai.bundle", "verify_metadata", meta, f"--filepath={metadata_schema}", cwd=cwd)
+        for folder in models:
+            verify_one(configs, folder, cwd, n)
+
+    def verify_one(configs: Path, models: Path, cwd: Path, n: int) -> None:
         said = run_process(
             *("-m", "monai.bundle", "verify_net_in_out", "network_def", f"--config_file={configs}/inference.json"),
             *(f"--meta_file={configs}/metadata.json", "--device=cpu", f"--ckpt_dir={models}", f"--n={n}"),

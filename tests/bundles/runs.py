@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from monai.bundle import ConfigWorkflow
+from torch import nn
+
+from semimed_monai.networks import deployed_network
 
 
 def into(folder: Path) -> tuple[str, str]:
@@ -28,3 +33,18 @@ def state_of(folder: Path) -> dict[str, Any]:
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     """Bit for bit."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def deployed_of(folder: Path) -> nn.Module:
+    """The network that the card names, with the model's weights."""
+    network = deployed_network(json.loads((folder / "models/network.json").read_text()))
+    network.load_state_dict(weights_of(folder))
+    return network.eval()
+
+
+def checked_workflow(config: Path, kind: str, **settings: Any) -> tuple[ConfigWorkflow, list[str]]:
+    """A recipe that was initialised, and the properties that MONAI misses in it."""
+    workflow = ConfigWorkflow(str(config), workflow_type=kind, logging_file=False, **settings)
+    workflow.initialize()
+    missing: list[str] = workflow.check_properties()
+    return workflow, missing

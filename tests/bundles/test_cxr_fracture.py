@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
-from runs import into, same, state_of, weights_of
+from runs import checked_workflow, deployed_of, into, same, state_of, weights_of
 
 from semimed_monai.data import Datalist
 from semimed_monai.data.phantoms import ChestCounts, chest_phantom_set
@@ -214,36 +214,26 @@ def test_properties_are_complete(
     name: str, kind: str, tmp_path: Path, trained: tuple[Path, str], films: Path, own_cache: Path
 ) -> None:
     settings = {"profile": "phantom", "rows_per_role": 2} if name == "train" else {}
-    workflow = ConfigWorkflow(
-        str(CONFIGS / f"{name}.json"),
-        workflow_type=kind,
-        logging_file=False,
+    _, missing = checked_workflow(
+        CONFIGS / f"{name}.json",
+        kind,
         output_dir=str(tmp_path),
         ckpt_dir=str(trained[0] / "models"),
         dataset_dir=str(films),
         **settings,
     )
-    workflow.initialize()
-    assert workflow.check_properties() == []
+    assert missing == []
 
 
 def test_metadata_and_network_agree(
-    run_process: Run,
-    verify_network: Callable[..., None],
-    trained: tuple[Path, str],
-    tmp_path: Path,
-    metadata_schema: Path,
+    verify_network: Callable[..., None], trained: tuple[Path, str], tmp_path: Path
 ) -> None:
-    meta = f"--meta_file={CONFIGS}/metadata.json"
-    run_process("-m", "monai.bundle", "verify_metadata", meta, f"--filepath={metadata_schema}", cwd=tmp_path)
     verify_network(CONFIGS, trained[0] / "models", cwd=tmp_path, n=2)
 
 
 def test_export_equals_eager(export_network: Callable[..., Path], trained: tuple[Path, str], tmp_path: Path) -> None:
     script = export_network(CONFIGS, trained[0] / "models", cwd=tmp_path)
-    card = json.loads((trained[0] / "models/network.json").read_text())
-    eager = DeployedLesionMap(**card["arguments"]).eval()
-    eager.load_state_dict(weights_of(trained[0]))
+    eager = deployed_of(trained[0])
     images = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert torch.allclose(torch.jit.load(script)(images), eager(images), atol=1e-5)

@@ -18,14 +18,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 from monai.utils import set_determinism
-from runs import into, same, weights_of
+from runs import checked_workflow, deployed_of, into, same, weights_of
 from tiny import TINY_DCMT
 
 from semimed_monai.data import Datalist
 from semimed_monai.experiments import Experiment
-from semimed_monai.networks import AttentionClassifier, DeployedAttentionClassifier
+from semimed_monai.networks import AttentionClassifier
 
 CONFIGS = Path(__file__).parents[2] / "bundles/dcmt/configs"
 TRAIN = CONFIGS / "train.json"
@@ -307,37 +307,26 @@ def test_two_processes_train_as_one(run_bundle: Run, run_process: Run, tmp_path:
 def test_properties_are_complete(
     name: str, kind: str, tmp_path: Path, trained: tuple[Path, str], own_cache: Path
 ) -> None:
-    workflow = ConfigWorkflow(
-        str(CONFIGS / f"{name}.json"),
-        workflow_type=kind,
-        logging_file=False,
+    workflow, missing = checked_workflow(
+        CONFIGS / f"{name}.json",
+        kind,
         output_dir=str(tmp_path),
         ckpt_dir=str(trained[0] / "models"),
         **({"phantoms#people": 16} if name == "train" else {}),
     )
-    workflow.initialize()
-    assert workflow.check_properties() == []
+    assert missing == []
     assert Path(workflow.bundle_root) == CONFIGS.parent
 
 
 def test_metadata_and_network_agree(
-    run_process: Run,
-    verify_network: Callable[..., None],
-    trained: tuple[Path, str],
-    tmp_path: Path,
-    metadata_schema: Path,
+    verify_network: Callable[..., None], trained: tuple[Path, str], tmp_path: Path
 ) -> None:
-    meta = f"--meta_file={CONFIGS}/metadata.json"
-    run_process("-m", "monai.bundle", "verify_metadata", meta, f"--filepath={metadata_schema}", cwd=tmp_path)
-    for models in (trained[0] / "models", tmp_path / "none"):  # this size, and the paper's
-        verify_network(CONFIGS, models, cwd=tmp_path, n=4)
+    verify_network(CONFIGS, trained[0] / "models", tmp_path / "none", cwd=tmp_path, n=4)  # this size, and the paper's
 
 
 def test_export_equals_eager(export_network: Callable[..., Path], trained: tuple[Path, str], tmp_path: Path) -> None:
     script = export_network(CONFIGS, trained[0] / "models", cwd=tmp_path)
-    card = json.loads((trained[0] / "models/network.json").read_text())
-    eager = DeployedAttentionClassifier(**card["arguments"]).eval()
-    eager.load_state_dict(weights_of(trained[0]))
+    eager = deployed_of(trained[0])
     images = torch.rand(3, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert torch.allclose(torch.jit.load(script)(images), eager(images), atol=1e-5)

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 from PIL import Image
-from runs import into, same, state_of, weights_of
+from runs import checked_workflow, deployed_of, into, same, state_of, weights_of
 
 from semimed_monai.data import Datalist
 from semimed_monai.data.phantoms import SKIN_CLASSES, SkinAppearance, skin_phantom_set
 from semimed_monai.experiments import Experiment
-from semimed_monai.networks import DeployedEmbeddingClassifier
 
 CONFIGS = Path(__file__).parents[2] / "bundles/stsc_skin_classification/configs"
 TRAIN = CONFIGS / "train.json"
@@ -163,36 +162,26 @@ def test_two_processes_train_as_one(
 @pytest.mark.parametrize(("name", "kind"), [("train", "train"), ("inference", "infer")])
 def test_properties_are_complete(name: str, kind: str, tmp_path: Path, trained: tuple[Path, str], skins: Path) -> None:
     settings = {"profile": "phantom"} if name == "train" else {}
-    workflow = ConfigWorkflow(
-        str(CONFIGS / f"{name}.json"),
-        workflow_type=kind,
-        logging_file=False,
+    _, missing = checked_workflow(
+        CONFIGS / f"{name}.json",
+        kind,
         output_dir=str(tmp_path),
         ckpt_dir=str(trained[0] / "models"),
         dataset_dir=str(skins if name == "train" else skins / "images"),
         **settings,
     )
-    workflow.initialize()
-    assert workflow.check_properties() == []
+    assert missing == []
 
 
 def test_metadata_and_network_agree(
-    run_process: Run,
-    verify_network: Callable[..., None],
-    trained: tuple[Path, str],
-    tmp_path: Path,
-    metadata_schema: Path,
+    verify_network: Callable[..., None], trained: tuple[Path, str], tmp_path: Path
 ) -> None:
-    meta = f"--meta_file={CONFIGS}/metadata.json"
-    run_process("-m", "monai.bundle", "verify_metadata", meta, f"--filepath={metadata_schema}", cwd=tmp_path)
     verify_network(CONFIGS, trained[0] / "models", cwd=tmp_path, n=2)
 
 
 def test_export_equals_eager(export_network: Callable[..., Path], trained: tuple[Path, str], tmp_path: Path) -> None:
     script = export_network(CONFIGS, trained[0] / "models", cwd=tmp_path)
-    card = json.loads((trained[0] / "models/network.json").read_text())
-    eager = DeployedEmbeddingClassifier(**card["arguments"]).eval()
-    eager.load_state_dict(weights_of(trained[0]))
+    eager = deployed_of(trained[0])
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert torch.allclose(torch.jit.load(script)(images), eager(images), atol=1e-5)
@@ -244,11 +233,8 @@ def test_a_method_calls_itself_what_the_papers_tables_call_it(table: str, tmp_pa
         parser = ConfigParser()
         parser.read_config([str(config) for config in cell.configs])
         parser.update(dict(cell.settings))
-        for term in ("temporal", "ensembling", "self_training"):  # no data set is needed for a name
-            parser[f"criterion#terms#{term}#items"] = []
-            parser[f"criterion#terms#{term}#classes"] = 7
-        parser["criterion#terms#temporal#features"] = 8
-        del parser["criterion"]["terms"]["temporal"]["classes"]
+        parser["items"], parser["class_count"] = [], 7  # no data set is needed for a name
+        parser["criterion#terms#self_training#items"] = []
         assert parser.get_parsed_content("method") == cell.method
 
 

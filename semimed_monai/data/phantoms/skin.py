@@ -23,7 +23,7 @@ SKIN_PHANTOM_VERSION = "1"
 """Part of every set's cache key: raise it whenever the same (seed, lesion, shot) would give another picture."""
 
 # One random stream per concern: what is drawn for one leaves the others as they are.
-STREAMS = ("skin", "shape", "sign", "distractor", "shot")
+STREAMS = ("skin", "shape", "sign", "distractor")  # and "shot", one for each photograph
 
 BROWN, DARK, BLUE = (-0.30, -0.38, -0.34), (-0.52, -0.50, -0.42), (-0.42, -0.30, -0.10)
 PINK, RED, WHITE = (-0.02, -0.20, -0.14), (-0.14, -0.42, -0.36), (0.06, 0.12, 0.14)
