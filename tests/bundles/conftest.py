@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from monai.bundle import ConfigParser
+from processes import begin_fork_server, run_forked, run_new
 
 from semimed_monai.data.phantoms import knee_phantom_set
 
@@ -47,22 +46,17 @@ def own_cache(bundle_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def run_process(bundle_cache: Path) -> RunBundle:
-    """run_process("-m", "module", …, cwd=folder, expect=0) -> stdout and stderr of `python -m module …`."""
+    """run_process("-m", "module", …, cwd=folder, expect=0, forked=False) -> stdout and stderr of `python -m module …`.
 
-    def run(*arguments: str, cwd: Path, expect: int = 0) -> str:
-        environment = {**os.environ, "SEMIMED_CACHE": str(bundle_cache), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=cwd,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        assert done.returncode == expect, f"exit code {done.returncode}, expected {expect}:\n{done.stdout}"
-        return done.stdout
+    Forked, it has no imports to wait for (processes.py).
+    """
+    environment = {"SEMIMED_CACHE": str(bundle_cache), "OMP_NUM_THREADS": "1"}
+    begin_fork_server(environment)
+
+    def run(*arguments: str, cwd: Path, expect: int = 0, forked: bool = False) -> str:
+        code, said = (run_forked if forked else run_new)(arguments, cwd, environment, SECONDS)
+        assert code == expect, f"exit code {code}, expected {expect}:\n{said}"
+        return said
 
     return run
 
@@ -71,16 +65,20 @@ def run_process(bundle_cache: Path) -> RunBundle:
 def run_bundle(run_process: RunBundle) -> RunBundle:
     """run_bundle(config, "--max_epochs", "2", …, cwd=folder, run_id="training", expect=0) -> what was printed.
 
-    `config` is a config file, or a list of one and its overlays.
+    `config` is a config file, or a list of one and its overlays. A file's first run is a `new` process, as a user's is.
     """
 
     def run(
-        config: Path | Sequence[Path], *overrides: str, cwd: Path, run_id: str = "training", expect: int = 0
+        config: Path | Sequence[Path],
+        *overrides: str,
+        cwd: Path,
+        run_id: str = "training",
+        expect: int = 0,
+        new: bool = False,
     ) -> str:
         files = json.dumps([str(file) for file in config]) if isinstance(config, Sequence) else str(config)
-        return run_process(
-            "-m", "monai.bundle", "run", run_id, "--config_file", files, *overrides, cwd=cwd, expect=expect
-        )
+        command = ("-m", "monai.bundle", "run", run_id, "--config_file", files)
+        return run_process(*command, *overrides, cwd=cwd, expect=expect, forked=not new)
 
     return run
 
@@ -93,7 +91,8 @@ def verify_network(run_process: RunBundle, metadata_schema: Path) -> Callable[..
 
     def verify(configs: Path, *models: Path, cwd: Path, n: int) -> None:
         meta = f"--meta_file={configs}/metadata.json"
-        run_process("-m", "monai.bundle", "verify_metadata", meta, f"--filepath={metadata_schema}", cwd=cwd)
+        schema = f"--filepath={metadata_schema}"
+        run_process("-m", "monai.bundle", "verify_metadata", meta, schema, cwd=cwd, forked=True)
         for folder in models:
             verify_one(configs, folder, cwd, n)
 
@@ -102,6 +101,7 @@ def verify_network(run_process: RunBundle, metadata_schema: Path) -> Callable[..
             *("-m", "monai.bundle", "verify_net_in_out", "network_def", f"--config_file={configs}/inference.json"),
             *(f"--meta_file={configs}/metadata.json", "--device=cpu", f"--ckpt_dir={models}", f"--n={n}"),
             cwd=cwd,
+            forked=True,
         )
         assert "verified with no error" in said
 
@@ -118,6 +118,7 @@ def export_network(run_process: RunBundle) -> Callable[..., Path]:
             *(f"--ckpt_file={models}/model.pt", f"--meta_file={configs}/metadata.json"),
             *(f"--config_file={configs}/inference.json", f"--ckpt_dir={models}"),
             cwd=cwd,
+            forked=True,
         )
         return cwd / "model.ts"
 
@@ -142,7 +143,7 @@ def kill_bundle(run_bundle: RunBundle, tmp_path_factory: pytest.TempPathFactory)
         training = [deadly, *json.loads(config.read_text())["training"]]
         overlay = tmp_path_factory.mktemp("kill") / "kill.json"
         overlay.write_text(json.dumps({"+imports": imports, "training": training}))
-        return run_bundle([config, overlay], *overrides, cwd=cwd, expect=-by)
+        return run_bundle([config, overlay], *overrides, cwd=cwd, expect=-by, new=True)
 
     return kill
 

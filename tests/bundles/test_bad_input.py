@@ -59,7 +59,7 @@ def trained(
     """A copy of the bundle, trained in its own folders by the repository's recipe."""
     bundle = copy_bundle("dcmt")
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    run_bundle(TRAIN, *TINY, f"--dataset_dir={knee_set}", f"--bundle_root={bundle}", cwd=elsewhere)
+    run_bundle(TRAIN, *TINY, f"--dataset_dir={knee_set}", f"--bundle_root={bundle}", cwd=elsewhere, new=True)
     assert not any(elsewhere.iterdir())
     return bundle
 

@@ -46,7 +46,7 @@ def trained(
 ) -> tuple[Path, str]:
     """The bundle after its training, and what that printed."""
     bundle = copy_bundle(NAME)
-    return bundle, run_bundle(bundle / "configs" / "train.json", *TINY, *SHORT, cwd=elsewhere)
+    return bundle, run_bundle(bundle / "configs" / "train.json", *TINY, *SHORT, cwd=elsewhere, new=True)
 
 
 def deployed(bundle: Path) -> DeployedSegmenter:

@@ -58,7 +58,7 @@ def own_films(films: Path, tmp_path: Path) -> Path:
 def trained(run_bundle: Run, films: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """One small training: its folder, and what it printed."""
     folder = tmp_path_factory.mktemp("trained")
-    return folder, run_bundle(TRAIN, *TINY, f"--dataset_dir={films}", *into(folder), cwd=folder)
+    return folder, run_bundle(TRAIN, *TINY, f"--dataset_dir={films}", *into(folder), cwd=folder, new=True)
 
 
 def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:

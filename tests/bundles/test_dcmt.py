@@ -38,7 +38,7 @@ Run = Callable[..., str]
 def trained(run_bundle: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """One small training run: its folder, and what it printed."""
     folder = tmp_path_factory.mktemp("trained")
-    return folder, run_bundle(TRAIN, *TINY, *into(folder), cwd=folder)
+    return folder, run_bundle(TRAIN, *TINY, *into(folder), cwd=folder, new=True)
 
 
 @pytest.fixture(scope="module")

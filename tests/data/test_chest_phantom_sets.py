@@ -181,10 +181,10 @@ def test_counts_that_are_none_and_a_folder_with_something_else(tmp_path: Path) -
         chest_phantom_set(tmp_path, counts=FEW, anatomy=SMALL)
 
 
-def test_two_thousand_people_take_less_than_forty_seconds(tmp_path: Path) -> None:
+def test_two_thousand_people_take_less_than_eighty_seconds(tmp_path: Path) -> None:
     start = time.process_time()
     chest_phantom_set(tmp_path / "set", people=80)
-    assert (time.process_time() - start) * 2000 / 80 < 40
+    assert (time.process_time() - start) * 2000 / 80 < 80
 
 
 def test_dicom_header(tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_what_makes_no_phantom_is_refused(tmp_path: Path) -> None:
         SkinAppearance(size=16)
 
 
-def test_a_thousand_lesions_take_less_than_half_a_minute(tmp_path: Path) -> None:
+def test_a_thousand_lesions_take_less_than_a_minute(tmp_path: Path) -> None:
     start = time.process_time()
     skin_phantom_set(tmp_path / "set", lesions=120)
-    assert (time.process_time() - start) * 1000 / 120 < 30
+    assert (time.process_time() - start) * 1000 / 120 < 60
