@@ -38,7 +38,12 @@ def labels_of(items: Sequence[Mapping[str, Any]]) -> list[int]:
 
     >>> labels_of([{"image": "0.png", "label": 2}, {"image": "1.png", "label": 0}])
     [2, 0]
+
+    Raises:
+        ValueError: items that may have several.
     """
+    if any(isinstance(item["label"], list) for item in items):
+        raise ValueError("images may have several classes, which cannot take turns: set balanced to False")
     return [int(item["label"]) for item in items]
 
 

@@ -11,11 +11,13 @@ from semimed_monai.engines.evaluator import (
 )
 from semimed_monai.engines.memory import keep_freed_memory
 from semimed_monai.engines.processes import is_not_first, join_processes, local_device, on_device
+from semimed_monai.engines.propagation import PropagationEvaluator, propagate
 from semimed_monai.engines.trainer import NonFiniteLossError, OptimiserEvents, SemiSupervisedTrainer, term_values
 
 __all__ = [
     "NonFiniteLossError",
     "OptimiserEvents",
+    "PropagationEvaluator",
     "SectionEvaluator",
     "SemiSupervisedTrainer",
     "is_not_first",
@@ -23,6 +25,7 @@ __all__ = [
     "keep_freed_memory",
     "local_device",
     "on_device",
+    "propagate",
     "read_findings",
     "read_grading",
     "read_lesions",

@@ -18,20 +18,22 @@ from semimed_monai.vocabulary import Outputs, class_map, flag, required
 
 
 def read_grading(outputs: Outputs) -> dict[str, Tensor]:
-    """A classifier's answer: `probabilities` (B×C) and, where it has maps, the `map` of the predicted class
-    (B×1×H×W).
+    """A classifier's answer: `probabilities` (B×C) and, where it has them, the `map` of the predicted class
+    (B×1×H×W) and the `embedding` (B×K).
     """
-    return _classified(torch.softmax(required(outputs.logits, outputs, "logits"), dim=1), outputs.maps)
+    probabilities = torch.softmax(required(outputs.logits, outputs, "logits"), dim=1)
+    found = None if outputs.maps is None else class_map(outputs.maps, probabilities.argmax(dim=1))
+    return _given(probabilities=probabilities, map=found, embedding=outputs.embedding)
 
 
 def read_findings(outputs: Outputs) -> dict[str, Tensor]:
-    """The same where an image may have several classes: the probability of each by itself."""
-    return _classified(torch.sigmoid(required(outputs.logits, outputs, "logits")), outputs.maps)
+    """The same where an image may have several classes: the probability of each by itself, and the `maps` of all."""
+    probabilities = torch.sigmoid(required(outputs.logits, outputs, "logits"))
+    return _given(probabilities=probabilities, maps=outputs.maps, embedding=outputs.embedding)
 
 
-def _classified(probabilities: Tensor, maps: Tensor | None) -> dict[str, Tensor]:
-    answer = {"probabilities": probabilities}
-    return answer if maps is None else {**answer, "map": class_map(maps, probabilities.argmax(dim=1))}
+def _given(**answer: Tensor | None) -> dict[str, Tensor]:
+    return {name: value for name, value in answer.items() if value is not None}
 
 
 def read_segmentation(outputs: Outputs) -> dict[str, Tensor]:
@@ -58,8 +60,7 @@ class SectionEvaluator(SupervisedEvaluator):
         device: where to run.
         val_data_loader: the section's batches.
         network: what to evaluate.
-        read: outputs → what metrics look at: `read_grading`, `read_findings`, `read_segmentation` or
-            `read_lesions`.
+        read: outputs → what metrics look at: `read_grading`, `read_findings`, `read_segmentation` or `read_lesions`.
         precision, channels_last: as the trainer's. Recipes leave them out: what is reported was computed in fp32.
         key_val_metric, additional_metrics, val_handlers, inferer: as in MONAI.
 

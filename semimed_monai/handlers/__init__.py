@@ -5,6 +5,7 @@ from __future__ import annotations
 from semimed_monai.handlers.candidate_table import CandidateTable
 from semimed_monai.handlers.console import Console, announce, announce_phantoms, say_where
 from semimed_monai.handlers.ema_teacher import EMATeacher
+from semimed_monai.handlers.finding_results import FindingResults, FindingTable
 from semimed_monai.handlers.grade_table import GradeTable
 from semimed_monai.handlers.graded_results import GradedResults
 from semimed_monai.handlers.keep_best import KeepBest
@@ -16,6 +17,8 @@ __all__ = [
     "CandidateTable",
     "Console",
     "EMATeacher",
+    "FindingResults",
+    "FindingTable",
     "GradeTable",
     "GradedResults",
     "KeepBest",

@@ -20,7 +20,7 @@ from semimed_monai.transforms import (
     find_candidates,
     from_square,
     overlay,
-    read_grid,
+    read_plane_grid,
     read_radiograph,
     write_capture,
     write_lesion_segmentation,
@@ -70,8 +70,7 @@ class LesionResults(ImageResults):
         self.finding = Code(*finding)
 
     def write(self, maps: Tensor, source: str, out: Path, slices: Sequence[int], aspect: Aspect) -> None:
-        file = read_grid(source)
-        grid = PlaneGrid(file.path, file.stored, file.affine)
+        grid = read_plane_grid(source)
         write_map(maps, grid, out, slices, aspect, in_16_bits=True)
         _, rows, columns = grid.size
         coarse = torch.as_tensor(maps).float()

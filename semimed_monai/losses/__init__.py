@@ -9,7 +9,7 @@ from semimed_monai.losses.criterion import Criterion, SigmoidRamp, StageRamp, Te
 from semimed_monai.losses.ensembling import ClassEnsembling, TemporalEnsembling
 from semimed_monai.losses.lesion_map import LesionCrossEntropy
 from semimed_monai.losses.map_consistency import MapConsistency
-from semimed_monai.losses.relations import RelationConsistency, TemporalRelations
+from semimed_monai.losses.relations import RelationConsistency, TemporalRelations, relation_matrix
 from semimed_monai.losses.segmentation import DiceCrossEntropy
 from semimed_monai.losses.self_training import SelfTraining
 from semimed_monai.losses.sharpening import (
@@ -44,4 +44,5 @@ __all__ = [
     "Term",
     "asymmetric_sharpening",
     "dynamic_sharpening",
+    "relation_matrix",
 ]

@@ -7,12 +7,15 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 from zipfile import BadZipFile
 
 import ignite.distributed as idist
 import numpy as np
+import torch
 from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 from torch import Tensor
@@ -20,11 +23,12 @@ from torch.nn.functional import interpolate
 
 from semimed_monai.files import whole
 from semimed_monai.metrics.segmentation import class_dice
-from semimed_monai.vocabulary import UNLABELLED
 
 Picture = NDArray[np.uint8]
-Scored = Mapping[str, tuple[int, float]]
-"""id → the class whose cases it is compared with, and its score."""
+Key = tuple[int, str]
+"""A class, whose cases are compared with each other, and an id."""
+
+Scored = Mapping[Key, float]
 
 ALL = 0
 """A segmenter's images show all classes: they are compared with each other."""
@@ -35,19 +39,21 @@ class Case:
     """One case's pictures.
 
     Args:
+        label: the class of which it is a case; a segmenter's, 0.
         kind: best, typical or worst of its class; a segmenter's, of all.
-        score: the probability that its own class was given; a segmenter's, the mean Dice of its classes.
+        score: the probability that the class was given; a segmenter's, the mean Dice of its classes.
         pictures: `image` (H×W or H×W×3); where there are any, a classifier's `map` and `mask` (H×W, 0 to 255), and a
             segmenter's `found` and `given` (H×W class numbers).
     """
 
     id: str
+    label: int
     kind: str
     score: float
     pictures: Mapping[str, Picture]
 
 
-HEAD = ("id", "kind", "score")
+HEAD = ("id", "label", "kind", "score")
 """What cases.npz holds as a column; a case's pictures end in its number."""
 
 
@@ -55,14 +61,15 @@ class Cases:
     """The cases with the highest, the median and the lowest score: a classifier's of each class, a segmenter's of all.
 
     A classifier's score is the probability of the image's own class, a segmenter's the mean Dice of the image's
-    classes. Images without a label or, for a segmenter, without a Dice are no cases.
+    classes. Images without a label or, for a segmenter, without a Dice are no cases. Where an image may have several
+    classes it is a case of each that it has.
 
     Kept are pictures of 2 + `sample` cases a class, however long the section: best and worst are known as it goes;
     which case is typical only at the end, so some drawn at random wait, and the one nearest to the class's median is
     taken.
     The draw is by a hash of the id: the same cases for every cut into batches and processes. A classifier's output has
-    id, label, probabilities and image, and, from a network with maps, map, mask and has_mask; a segmenter's has id,
-    image, segmentation, mask and has_mask.
+    id, label (B, or B×C), probabilities and image, and, from a network with maps, map, mask and has_mask, or, with
+    several classes, maps; a segmenter's has id, image, segmentation, mask and has_mask.
 
         >>> import torch
         >>> cases = Cases()
@@ -94,28 +101,33 @@ class Cases:
 
     def reset(self) -> None:
         """Forget all cases."""
-        self._scored: dict[str, tuple[int, float]] = {}
-        self._kept: dict[str, dict[str, Picture]] = {}
+        self._scored: dict[Key, float] = {}
+        self._kept: dict[Key, dict[str, Picture]] = {}
         self.chosen: list[Case] = []
 
     def update(self, output: Mapping[str, Any]) -> None:
         """Take a batch; pictures of cases that others outdo are let go."""
-        score = _segmented if "segmentation" in output else _graded
-        scored = {row: found for row, found in enumerate(score(output)) if found is not None}
-        rows = {output["id"][row]: row for row in scored}
-        self._scored |= {name: scored[row] for name, row in rows.items()}
-        candidates = {name: self._scored[name] for name in (*self._kept, *rows)}
+        rows: dict[Key, int] = {}
+        for row, label, score in _segmented(output) if "segmentation" in output else _graded(output):
+            rows[label, output["id"][row]] = row
+            self._scored[label, output["id"][row]] = score
+        candidates = {key: self._scored[key] for key in (*self._kept, *rows)}
         wanted = set(self._wanted(candidates))
         self._kept = {
-            name: self._kept.get(name) or self._pictures(output, rows[name]) for name in candidates if name in wanted
+            key: self._kept.get(key) or self._pictures(output, rows[key], label=key[0])
+            for key in candidates
+            if key in wanted
         }
 
     def gather(self) -> None:
         """Choose among all processes' cases; every process must call it."""
         parts = cast(list[dict[str, Any]], idist.all_gather({"scored": self._scored, "kept": self._kept}))
-        scored = {name: value for part in parts for name, value in part["scored"].items()}
-        kept = {name: value for part in parts for name, value in part["kept"].items()}
-        self.chosen = [Case(name, kind, scored[name][1], kept[name]) for name, kind in _chosen(scored, self.sample)]
+        scored = {key: value for part in parts for key, value in part["scored"].items()}
+        kept = {key: value for part in parts for key, value in part["kept"].items()}
+        self.chosen = [
+            Case(name, label, kind, scored[label, name], kept[label, name])
+            for (label, name), kind in _chosen(scored, self.sample)
+        ]
 
     def save(self, path: str | Path, network: str) -> None:
         """Write the chosen cases as an npz file, with the name of the network that they are of."""
@@ -127,21 +139,22 @@ class Cases:
         with whole(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **cast(Any, arrays))
 
-    def _wanted(self, scored: Scored) -> Iterator[str]:
-        for names in _by_class(scored).values():
-            yield names[0]
-            yield names[-1]
-            yield from _drawn(names, self.sample)
+    def _wanted(self, scored: Scored) -> Iterator[Key]:
+        for keys in _by_class(scored):
+            yield keys[0]
+            yield keys[-1]
+            yield from _drawn(keys, self.sample)
 
-    def _pictures(self, output: Mapping[str, Any], row: int) -> dict[str, Picture]:
+    def _pictures(self, output: Mapping[str, Any], row: int, label: int) -> dict[str, Picture]:
         image = output["image"][row]
         pictures = {"image": self._small(image if len(image) == 3 else image[:1])}
         if "segmentation" in output:
             pictures |= {"found": self._small_labels(output["segmentation"][row])}
             return pictures | {"given": self._small_labels(output["mask"][row])}
-        if "map" in output:
+        if "map" in output or "maps" in output:
+            found = output["map"][row] if "map" in output else output["maps"][row, label, None]
             # A map may be coarser than its image: cell by cell at the picture's size, so that it lies where it belongs.
-            cells = output["map"][row][None].float()
+            cells = found[None].float()
             pictures["map"] = self._small(interpolate(cells, size=image.shape[-2:], mode="nearest-exact")[0])
         if "mask" in output and bool(output["has_mask"][row]):
             pictures["mask"] = self._small((output["mask"][row] > 0).float())
@@ -183,42 +196,48 @@ def load_cases(path: str | Path) -> tuple[str, list[Case]]:
     return network, [Case(*of_case) for of_case in zip(*heads, pictures, strict=True)]
 
 
-def _graded(output: Mapping[str, Any]) -> Iterator[tuple[int, float] | None]:
-    """Each row's label and the probability that it was given; None for an unlabelled one."""
-    label = output["label"]
-    own = output["probabilities"].gather(1, label.clamp(min=0)[:, None])[:, 0]
-    for known, given in zip(label.tolist(), own.tolist(), strict=True):
-        yield None if known == UNLABELLED else (known, given)
+def _graded(output: Mapping[str, Any]) -> Iterator[tuple[int, int, float]]:
+    """Row, class and the probability that it was given, of each class that a row is known to have."""
+    label: Tensor = output["label"]
+    places = torch.arange(output["probabilities"].shape[1], device=label.device)
+    has = label == 1 if label.dim() > 1 else label[:, None] == places
+    given = output["probabilities"][has].tolist()
+    for (row, of), score in zip(has.nonzero().tolist(), given, strict=True):
+        yield row, of, score
 
 
-def _segmented(output: Mapping[str, Any]) -> Iterator[tuple[int, float] | None]:
-    """Each row's mean Dice over the classes that either mask has; None where no class counts."""
+def _segmented(output: Mapping[str, Any]) -> Iterator[tuple[int, int, float]]:
+    """Row, `ALL` and the mean Dice over the classes that either mask has, of each row in which a class counts."""
     found, given = output["segmentation"], output["mask"]
     classes = 1 + max(1, int(found.max()), int(given.max()))  # a class that no row has counts in none
-    for dice in class_dice(found, given, output["has_mask"], classes).nanmean(dim=1).tolist():
-        yield None if math.isnan(dice) else (ALL, dice)
+    for row, dice in enumerate(class_dice(found, given, output["has_mask"], classes).nanmean(dim=1).tolist()):
+        if not math.isnan(dice):
+            yield row, ALL, dice
 
 
-def _by_class(scored: Scored) -> dict[int, list[str]]:
-    """The ids of each class, the highest score first; equals by id."""
-    classes: dict[int, list[str]] = {label: [] for label in sorted({label for label, _ in scored.values()})}
-    for name in sorted(scored, key=lambda name: (-scored[name][1], name)):
-        classes[scored[name][0]].append(name)
-    return classes
+def _by_class(scored: Scored) -> list[list[Key]]:
+    """The keys of each class, the highest score first; equals by id."""
+    ordered = sorted(scored, key=lambda key: (key[0], -scored[key], key[1]))
+    return [list(keys) for _, keys in groupby(ordered, key=itemgetter(0))]
 
 
-def _drawn(names: Sequence[str], sample: int) -> list[str]:
+def _drawn(keys: Sequence[Key], sample: int) -> list[Key]:
     """At random, but the same for whoever asks; of a part are drawn at least those that are drawn of the whole."""
-    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[:sample]
+    return sorted(keys, key=lambda key: draw(key[1]))[:sample]
 
 
-def _chosen(scored: Scored, sample: int) -> Iterator[tuple[str, str]]:
-    """Ids and kinds, class by class; a class of one or two cases has no more to show."""
-    for names in _by_class(scored).values():
-        median = statistics.median(scored[name][1] for name in names)
-        between = [name for name in _drawn(names, sample) if name not in {names[0], names[-1]}]
-        yield names[0], "best"
+def draw(name: str) -> bytes:
+    """What ids are sorted by to draw the first of them: as good as random, and the same in every process."""
+    return hashlib.sha256(name.encode()).digest()
+
+
+def _chosen(scored: Scored, sample: int) -> Iterator[tuple[Key, str]]:
+    """Keys and kinds, class by class; a class of one or two cases has no more to show."""
+    for keys in _by_class(scored):
+        median = statistics.median(scored[key] for key in keys)
+        between = [key for key in _drawn(keys, sample) if key not in {keys[0], keys[-1]}]
+        yield keys[0], "best"
         if between:
-            yield min(between, key=lambda name: abs(scored[name][1] - median)), "typical"
-        if len(names) > 1:
-            yield names[-1], "worst"
+            yield min(between, key=lambda key: abs(scored[key] - median)), "typical"
+        if len(keys) > 1:
+            yield keys[-1], "worst"

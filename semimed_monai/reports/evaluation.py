@@ -16,6 +16,7 @@ from semimed_monai.files import whole, write_table
 from semimed_monai.metrics import Collected, Predictions
 from semimed_monai.networks import load_weights
 from semimed_monai.reports.cases import Cases
+from semimed_monai.reports.relations import Relations
 
 logger = logging.getLogger("semimed")
 
@@ -35,6 +36,7 @@ class Evaluation:
         collector: makes what keeps each evaluator's rows and scores them: `Predictions` (grades) or
             `SegmentationPredictions` (masks).
         cases: keeps pictures of the first network's telling cases, for the page: they go to cases.npz; None for none.
+        relations: keeps how some images lie to each other for each network, for the page: relations.npz; None: nothing.
 
     Raises:
         FileNotFoundError: a weights file is missing.
@@ -52,6 +54,7 @@ class Evaluation:
         *,
         collector: Callable[[], Collected] = Predictions,
         cases: Cases | None = None,
+        relations: Relations | None = None,
         trained: Mapping[str, Any] | None = None,
         trained_classes: Sequence[str] | None = None,
     ) -> None:
@@ -67,9 +70,12 @@ class Evaluation:
         self.facts = {**facts, **(trained or {})}
         self.bootstrap_repeats = bootstrap_repeats
         self.cases = cases
+        self.relations = relations
         self._predictions = {name: collector() for name in self.evaluators}
         for name, predictions in self._predictions.items():
             predictions.attach(self.evaluators[name])
+            if relations is not None:
+                relations.attach(self.evaluators[name], name)
         if cases is not None:
             cases.attach(self.evaluators[self._first])
 
@@ -97,6 +103,8 @@ class Evaluation:
             self._predictions[self._first].save(self.output_dir)
             if self.cases is not None:
                 self.cases.save(self.output_dir / "cases.npz", self._first)
+            if self.relations is not None:
+                self.relations.save(self.output_dir / "relations.npz")
             logger.info("%s\n%s", ", ".join(f"{key} {value}" for key, value in self.facts.items()), _table(scores))
         return result
 

@@ -14,7 +14,7 @@ from semimed_monai.transforms.dicom_results import (
 )
 from semimed_monai.transforms.dicom_source import Author, Source
 from semimed_monai.transforms.dilation import Dilate, Dilated
-from semimed_monai.transforms.grid import Grid, PlaneGrid, read_grid
+from semimed_monai.transforms.grid import Grid, PlaneGrid, read_grid, read_plane_grid
 from semimed_monai.transforms.overlays import overlay
 from semimed_monai.transforms.radiographs import LesionsToSquare, LoadRadiograph, box_mask, chest_xray, read_radiograph
 from semimed_monai.transforms.slices import (
@@ -56,6 +56,7 @@ __all__ = [
     "photograph",
     "read_grid",
     "read_image",
+    "read_plane_grid",
     "read_radiograph",
     "result_mark",
     "slice_items",

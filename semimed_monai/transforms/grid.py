@@ -203,6 +203,16 @@ def read_grid(path: str) -> Grid:
     return _read_grid(path, stamp(path))
 
 
+def read_plane_grid(path: str) -> PlaneGrid:
+    """The same of a file of one plane, which is displayed as it is stored.
+
+    Raises:
+        ValueError: as from `read_grid`, or several planes.
+    """
+    grid = read_grid(path)
+    return PlaneGrid(grid.path, grid.stored, grid.affine)
+
+
 def stamp(path: str) -> tuple[int, int]:
     """Changes when the file does, or one of the folder's: what was read before is not taken for it."""
     kind_of(path)

@@ -173,13 +173,22 @@ class LoadSlice(Transform):
             "id": str(item.get("id") or item_id(path, wanted)),
             "group": str(item.get("group") or path),
             "image": torch.tensor(planes[index]),
-            # A list (several findings) becomes a vector, so that a batch of them is B x C.
-            "label": torch.tensor(label, dtype=torch.float32) if isinstance(label, (list, tuple)) else int(label),
+            "label": as_label(label),
             "mask": torch.tensor(plane[None].astype(np.int32)),
             "has_mask": label_map is not None or mask is not None,
             "source": path,
             "slice": index,
         }
+
+
+def as_label(label: Any) -> int | Tensor:
+    """A class index; a list (several findings) becomes a vector, so that a batch of them is B x C.
+
+    Example:
+        >>> as_label(2), as_label([0, 1])
+        (2, tensor([0., 1.]))
+    """
+    return torch.tensor(label, dtype=torch.float32) if isinstance(label, (list, tuple)) else int(label)
 
 
 def _slice_index(wanted: int | None, grid: Grid) -> int:

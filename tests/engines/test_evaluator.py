@@ -32,11 +32,13 @@ def test_a_grading_by_hand() -> None:
 
 
 def test_findings_by_hand() -> None:
-    """Each by itself: σ(log 3) = 3/4, σ(0) = 1/2; the map is that of the most probable."""
-    maps = torch.arange(2 * 2).float().view(1, 2, 1, 2)
-    answer = read_findings(Outputs(torch.tensor([[0.0, math.log(3)]]), maps))
+    """Each by itself: σ(log 3) = 3/4, σ(0) = 1/2; with the map of each."""
+    maps, embedding = torch.arange(2 * 2).float().view(1, 2, 1, 2), torch.ones(1, 3)
+    answer = read_findings(Outputs(torch.tensor([[0.0, math.log(3)]]), maps, embedding))
     assert torch.allclose(answer["probabilities"], torch.tensor([[0.5, 0.75]]))
-    assert answer["map"].tolist() == [[[[2, 3]]]]
+    assert torch.equal(answer["maps"], maps)
+    assert torch.equal(answer["embedding"], embedding)
+    assert set(read_findings(Outputs(torch.zeros(1, 2)))) == {"probabilities"}
 
 
 def test_a_segmentation_by_hand() -> None:

@@ -11,9 +11,10 @@ import torch
 
 from semimed_monai.files import write_table
 from semimed_monai.metrics import Collected, Predictions, SegmentationPredictions
-from semimed_monai.reports import Cases
+from semimed_monai.reports import Cases, Relations
 
 CLASSES = ("normal", "partial", "full")
+FINDINGS = ("Nodule", "Mass", "Hernia")
 TISSUES = ("background", "cartilage", "meniscus")
 FACTS = {
     "section": "test",
@@ -82,6 +83,34 @@ def leave_run(
     """metrics.json, predictions.csv and, of a network with maps, cases.npz."""
     outputs = {network: output(labels, seed, len(classes), maps) for seed, network in enumerate(networks)}
     return _leave(folder, Predictions, outputs, classes, maps, {**FACTS, **facts})
+
+
+def found(count: int, seed: int) -> dict[str, Any]:
+    """An evaluator's output where images may have several findings: two a group; of the first not all is known."""
+    random = torch.Generator().manual_seed(seed)
+    rows = torch.arange(count)
+    label = torch.stack([rows % 3 == 0, rows % 4 == 0, rows < 0], 1).float()
+    label[0, 0] = -1
+    return {
+        "id": [f"films/p{row // 2:03d}_{row % 2}.png" for row in range(count)],
+        "group": [f"p{row // 2:03d}" for row in range(count)],
+        "label": label,
+        "image": torch.rand(count, 1, 24, 24, generator=random),
+        "probabilities": torch.sigmoid(torch.randn(count, 3, generator=random) + label),
+        "maps": torch.rand(count, 3, 6, 6, generator=random),
+        "embedding": torch.rand(count, 5, generator=random),
+    }
+
+
+def leave_findings_run(folder: Path, count: int = 24) -> Path:
+    """The same files where images may have several findings, and how the images lie to each other."""
+    outputs = {network: found(count, seed) for seed, network in enumerate(("teacher", "student"))}
+    relations = Relations(images=16)
+    for network, output in outputs.items():
+        relations.update(network, output)
+        relations.gather(network)
+    relations.save(folder / "relations.npz")
+    return _leave(folder, Predictions, outputs, FINDINGS, True, FACTS)
 
 
 def leave_segmenter_run(folder: Path, count: int = 12, classes: Sequence[str] = TISSUES, **facts: Any) -> Path:

@@ -223,3 +223,23 @@ def test_a_running_bundle_saves_its_configuration_without_passwords(tmp_path: Pa
     assert "unasked" not in content["settings"]
     assert content["recipe"]["training"][1] == target
     assert {"monai", "torch", "Python"} <= content["versions"].keys()
+
+
+def test_an_image_of_several_classes_is_a_case_of_each_with_that_classes_map() -> None:
+    maps = torch.zeros(3, 2, 8, 8)
+    maps[:, 1] = 1
+    found = {
+        "id": ["a", "b", "c"],
+        "label": torch.tensor([[1.0, 1.0], [-1.0, 1.0], [0.0, 0.0]]),
+        "probabilities": torch.tensor([[0.2, 0.9], [0.5, 0.4], [0.8, 0.8]]),
+        "image": torch.rand(3, 1, 8, 8),
+        "maps": maps,
+    }
+    cases = Cases()
+    chosen(cases, batches(found, 2))
+    assert [(case.id, case.label, case.kind, round(case.score, 4)) for case in cases.chosen] == [
+        ("a", 0, "best", 0.2),
+        ("a", 1, "best", 0.9),
+        ("b", 1, "worst", 0.4),
+    ]
+    assert [case.pictures["map"].max() for case in cases.chosen] == [0, 255, 255]

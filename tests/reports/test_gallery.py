@@ -44,7 +44,7 @@ def near(found: tuple[float, float], top: int, left: int) -> bool:
 
 def test_mask_and_attention_lie_where_they_lay() -> None:
     pictures = {"image": square(28, 16, 128), "mask": square(4, 6, 255), "map": square(26, 6, 255)}
-    bare, over = panels(attended(Case("a", "best", 0.9, pictures), "a case", 0.5), 2)
+    bare, over = panels(attended(Case("a", 1, "best", 0.9, pictures), "a case", 0.5), 2)
     assert near(centre(bare, GREY), 28, 16)
     assert near(centre(over, GREY), 28, 16)
     assert near(centre(bare, MASK), 4, 6)
@@ -59,7 +59,7 @@ def test_mask_and_attention_lie_where_they_lay() -> None:
 def test_given_and_found_outlines_lie_where_they_lay() -> None:
     pictures = {"image": square(28, 16, 128), "given": square(4, 6, 1), "found": square(26, 6, 2)}
     colours = dict(zip(("femoral", "tibial"), CLASSES, strict=False))
-    _, over = panels(outlined(Case("a", "best", 0.9, pictures), "a case", colours), 2)
+    _, over = panels(outlined(Case("a", 0, "best", 0.9, pictures), "a case", colours), 2)
     assert near(centre(over, GREY), 28, 16)
     assert near(centre(over, CLASSES[0]), 4, 6)
     assert near(centre(over, CLASSES[1]), 26, 6)

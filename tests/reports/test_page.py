@@ -15,13 +15,14 @@ from pathlib import Path
 import ignite.distributed as idist
 import numpy as np
 import pytest
-from left_run import CLASSES, leave_configuration, leave_curves, leave_run, leave_segmenter_run
+from left_run import CLASSES, leave_configuration, leave_curves, leave_findings_run, leave_run, leave_segmenter_run
 from PIL import Image
 
 from semimed_monai.reports.page import write_page, write_pictures
 from semimed_monai.reports.page.__main__ import main
 from semimed_monai.reports.page.calibration import calibration
 from semimed_monai.reports.page.run import read_curves
+from semimed_monai.reports.relations import load_relations
 
 NETWORKS = ("teacher", "student")
 
@@ -91,8 +92,7 @@ def whole_page(whole_run: Path) -> Page:
 
 
 def test_ece_by_hand() -> None:
-    probabilities = np.array([[0.92, 0.08], [0.02, 0.98], [0.65, 0.35]])
-    found = calibration(probabilities, np.array([0, 0, 0]))
+    found = calibration(np.array([0.92, 0.98, 0.65]), np.array([True, False, True]))
     # Two of mean confidence .95, one right; one of .65, right: 2/3 · .45 + 1/3 · .35.
     assert found.count.tolist() == [1, 2]
     assert found.confidence == pytest.approx([0.65, 0.95])
@@ -101,8 +101,7 @@ def test_ece_by_hand() -> None:
 
 
 def test_a_network_that_is_as_right_as_it_says_has_no_calibration_error() -> None:
-    probabilities = np.array([[0.75, 0.25]] * 4)
-    assert calibration(probabilities, np.array([0, 0, 0, 1])).ece == pytest.approx(0, abs=1e-6)
+    assert calibration(np.full(4, 0.75), np.array([True, True, True, False])).ece == pytest.approx(0, abs=1e-6)
 
 
 def test_every_number_is_that_of_metrics_json(whole_run: Path, whole_page: Page) -> None:
@@ -133,7 +132,8 @@ def test_what_the_curves_say_agrees_with_the_metrics(whole_run: Path, whole_page
         first = ", ".join(f"{pairs.count(('0', str(place)))} as {name}" for place, name in enumerate(CLASSES))
         assert f"of 8 normal: {first}; of 8 partial" in confusion
     own = [[float(row[f"probability/{name}"]) for name in CLASSES] for row in rows if row["network"] == "teacher"]
-    ece = calibration(np.asarray(own), np.asarray([int(row["label"]) for row in rows[: len(own)]])).ece
+    right = np.argmax(own, axis=1) == [int(row["label"]) for row in rows[: len(own)]]
+    ece = calibration(np.max(own, axis=1), right).ece
     assert whole_page.words("Reliability")[0].startswith(
         f"Reliability diagram; expected calibration error: teacher {100 * ece:.1f} %"
     )
@@ -300,6 +300,61 @@ def test_methods_of_the_same_terms_are_told_apart_by_their_settings(tmp_path: Pa
 
 
 @pytest.fixture(scope="module")
+def findings_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of which images have several findings; nobody has the last."""
+    return leave_findings_run(tmp_path_factory.mktemp("findings") / "run")
+
+
+def test_findings_have_their_own_page(findings_run: Path) -> None:
+    page = page_of(findings_run)
+    links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
+    assert links == ["#metrics", "#curves", "#calibration", "#relations", "#cases", "#training", "#configuration"]
+    assert [f"#{attributes['id']}" for tag, attributes in page.tags if tag == "section"] == links
+    assert "Confusion" not in page.text
+    scores = json.loads((findings_run / "metrics.json").read_text())["scores"]
+    for network, roc in zip(NETWORKS, page.words("ROC"), strict=True):
+        areas = [float(area) for area in re.findall(r"\d\.\d{3}", roc)]
+        assert np.mean(areas) == pytest.approx(scores[network]["auc"]["value"], abs=6e-4)
+        assert roc.endswith("Hernia not defined")
+    assert "No image of this section has: Hernia." in page.text
+    assert next(cells for cells in page.rows if cells[0] == "AUC of Hernia")[1:] == ["not defined", "not defined"]
+
+
+def test_how_findings_are_calibrated_by_hand(findings_run: Path) -> None:
+    with (findings_run / "predictions.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["network"] == "teacher"]
+    names = [name.removeprefix("label/") for name in rows[0] if name.startswith("label/")]
+    pairs = [(float(row[f"probability/{name}"]), row[f"label/{name}"]) for row in rows for name in names]
+    known = [(chance, there == "1") for chance, there in pairs if there != "-1"]
+    assert 0 < len(known) < len(pairs)
+    bins = [[pair for pair in known if n / 10 < pair[0] <= (n + 1) / 10] for n in range(10)]
+    ece = sum(abs(sum(there - chance for chance, there in pairs)) for pairs in bins) / len(known)
+    assert f"teacher {100 * ece:.1f} %" in page_of(findings_run).words("Reliability")[0]
+
+
+def test_an_image_is_a_case_of_each_finding_that_it_has(findings_run: Path) -> None:
+    with (findings_run / "predictions.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["network"] == "teacher"]
+    with_mass = [row for row in rows if row["label/Mass"] == "1"]
+    best = max(with_mass, key=lambda row: float(row["probability/Mass"]))
+    page = page_of(findings_run)
+    assert page.words("best case of Mass") == [f"best case of Mass: {best['id']}; the image, beside it the map"]
+    said = f"Best: Mass got {100 * float(best['probability/Mass']):.1f} %"
+    others = "; also there: Nodule" if best["label/Nodule"] == "1" else ""
+    assert f"{said}{others}{best['id']}, group {best['group']}" in page.text
+
+
+def test_relations_are_drawn_and_their_distance_is_l_sc(findings_run: Path) -> None:
+    relations = load_relations(findings_run / "relations.npz")
+    teacher, student = relations.of["teacher"], relations.of["student"]
+    distance = sum((a - b) ** 2 for a, b in zip(teacher.ravel(), student.ravel(), strict=True)) / len(teacher)
+    (alt,) = page_of(findings_run).words("Relation matrices")
+    count = len(teacher)
+    expected = f"Relation matrices of {count} images: teacher, student, and their difference; L_sc between them: "
+    assert alt == f"{expected}{distance:.3g}"
+
+
+@pytest.fixture(scope="module")
 def segmenter_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A segmenter's run that has left everything there is."""
     folder = leave_segmenter_run(tmp_path_factory.mktemp("segmenter") / "run", count=11)
@@ -402,8 +457,11 @@ def test_cases_of_another_segmentation_are_refused(tmp_path: Path) -> None:
         write_page(folder)
 
 
-def test_charts_and_cases_are_files_too(whole_run: Path, segmenter_run: Path, tmp_path: Path) -> None:
+def test_charts_and_cases_are_files_too(
+    whole_run: Path, findings_run: Path, segmenter_run: Path, tmp_path: Path
+) -> None:
     for run, charts in (
+        (findings_run, {f"{kind}_{of}" for kind in ("roc", "precision_recall") for of in NETWORKS}),
         (whole_run, {f"{kind}_{of}" for kind in ("roc", "precision_recall", "confusion") for of in NETWORKS}),
         (segmenter_run, {"dice_segmenter"}),
     ):
@@ -412,7 +470,7 @@ def test_charts_and_cases_are_files_too(whole_run: Path, segmenter_run: Path, tm
         files = write_pictures(run, folder)
         assert sorted(files) == sorted(folder.iterdir())
         assert {file.stem for file in files if file.suffix == ".svg"} - {"reliability"} == charts
-        pictures = [file for file in files if file.suffix == ".png"]
+        pictures = [file for file in files if file.suffix == ".png" and file.stem != "relations"]
         assert {file.stem.split("_")[2] for file in pictures} == {"best", "typical", "worst"}
         for file in pictures:
             with Image.open(file) as image:
@@ -424,7 +482,7 @@ def test_only_the_first_process_writes(tmp_path: Path, monkeypatch: pytest.Monke
     assert not write_page(leave_run(tmp_path)).exists()
 
 
-@pytest.mark.parametrize("leave", [leave_run, leave_segmenter_run])
+@pytest.mark.parametrize("leave", [leave_run, leave_findings_run, leave_segmenter_run])
 def test_the_command_writes_and_says_where(
     leave: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -465,7 +523,7 @@ def spoil(folder: Path, kind: str) -> None:
         ("cut off", "metrics.json is no JSON file"),
         (
             "other answers",
-            "has no columns probability/… or dice/…: this page is for bundles that grade or segment images",
+            "has no columns probability/… or dice/…: this page is for bundles that grade, find or segment",
         ),
         ("cases cut off", "cases.npz cannot be read .*: evaluate again, or remove it"),
         ("other networks", "metrics.json is of teacher, student, predictions.csv of student"),

@@ -186,6 +186,24 @@ def test_what_is_known_of_a_row(picture: str, known: dict[str, Any], has_mask: b
         assert row["mask"][0, 14:18, 4:12].all()
 
 
+@pytest.mark.parametrize(
+    ("label", "boxes", "has_mask"),
+    [
+        ([0, 1, 1], None, False),
+        ([0, 0, 0], None, True),
+        ([0, 1, 0], [[4, 2, 12, 6]], True),
+        ([-1, -1, -1], None, False),
+    ],
+)
+def test_several_findings_are_a_vector(
+    picture: str, label: list[int], boxes: list[list[int]] | None, has_mask: bool
+) -> None:
+    row = chest_xray(32)(item(picture, label=label, boxes=boxes))
+    assert torch.equal(row["label"], torch.tensor(label, dtype=torch.float32))
+    assert row["has_mask"] == has_mask
+    assert row["mask"].sum() == (8 * 4 if boxes else 0)
+
+
 def test_inference_gives_a_path_only(picture: str) -> None:
     preprocess = ConfigParser({"p": {"_target_": "semimed_monai.transforms.chest_xray", "size": 16}})
     row = preprocess.get_parsed_content("p")({"image": picture})

@@ -1,4 +1,4 @@
-"""What each network said about the section, read from predictions.csv: a classifier's grades or a segmenter's Dice."""
+"""What each network said about the section, read from predictions.csv: grades, findings, or a segmenter's Dice."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semimed_monai.metrics.grading import FloatArray, IntArray
 from semimed_monai.vocabulary import UNLABELLED
@@ -32,18 +33,30 @@ class Answers(ABC):
     def of(cls, rows: Sequence[Row], classes: Sequence[str]) -> Answers:
         """From rows of predictions.csv."""
 
-    @property
     @abstractmethod
-    def score(self) -> FloatArray:
-        """N values, by which the best, typical and worst cases were chosen."""
+    def score(self, row: int, label: int) -> float:
+        """By which the best, typical and worst cases of a class were chosen."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
+class Classified(Answers):
+    """A classifier's: the probability of each class, of rows of which something is known."""
+
+    probabilities: FloatArray
+
+    @abstractmethod
+    def against_others(self, place: int) -> tuple[NDArray[np.bool_], FloatArray]:
+        """Of the rows for which it is known: whether they are of a class, and the probability that it was given."""
+
+    def score(self, row: int, label: int) -> float:
+        return float(self.probabilities[row, label])
+
+
 @dataclass(frozen=True)
-class Grades(Answers):
-    """A classifier's, of labelled rows.
+class Grades(Classified):
+    """Of classes that exclude each other.
 
     Args:
         label, probabilities: N class indices and N×C.
@@ -71,10 +84,38 @@ class Grades(Answers):
     def predicted(self) -> IntArray:
         return np.asarray(self.probabilities.argmax(axis=1))
 
-    @property
-    def score(self) -> FloatArray:
-        """The probability that the row's own class was given."""
-        return self.probabilities[np.arange(len(self)), self.label]
+    def against_others(self, place: int) -> tuple[NDArray[np.bool_], FloatArray]:
+        return self.label == place, self.probabilities[:, place]
+
+
+@dataclass(frozen=True)
+class Findings(Classified):
+    """Of classes each by itself: a row may have several, or none.
+
+    Args:
+        label, probabilities: N×C; a label is 0, 1 or -1, not known.
+    """
+
+    columns = "label/"
+
+    label: IntArray
+    probabilities: FloatArray
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], classes: Sequence[str]) -> Findings:
+        label = _numbers(rows, cls.columns, classes).astype(int)
+        places = np.flatnonzero((label != UNLABELLED).any(axis=1)).tolist()
+        rows = [rows[place] for place in places]
+        return cls(
+            ids=[row["id"] for row in rows],
+            groups=[row["group"] for row in rows],
+            label=label[places],
+            probabilities=_numbers(rows, Grades.columns, classes),
+        )
+
+    def against_others(self, place: int) -> tuple[NDArray[np.bool_], FloatArray]:
+        known = self.label[:, place] != UNLABELLED
+        return self.label[known, place] == 1, self.probabilities[known, place]
 
 
 @dataclass(frozen=True)
@@ -96,10 +137,8 @@ class Overlaps(Answers):
         rows = [rows[place] for place in places]
         return cls(ids=[row["id"] for row in rows], groups=[row["group"] for row in rows], dice=dice[places])
 
-    @property
-    def score(self) -> FloatArray:
-        """The mean of the row's classes."""
-        return np.asarray(np.nanmean(self.dice, axis=1))
+    def score(self, row: int, label: int) -> float:  # noqa: ARG002 - images show all classes
+        return float(np.nanmean(self.dice[row]))
 
 
 def read_answers(path: Path) -> tuple[list[str], dict[str, Any]]:
@@ -111,14 +150,14 @@ def read_answers(path: Path) -> tuple[list[str], dict[str, Any]]:
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
         header, rows = reader.fieldnames or (), list(reader)
-    for kind in (Grades, Overlaps):
+    for kind in (Findings, Grades, Overlaps):
         classes = [name.removeprefix(kind.columns) for name in header if name.startswith(kind.columns)]
         if classes:
             break
     else:
         raise ValueError(
-            f"{path} has no columns {Grades.columns}… or {Overlaps.columns}…: this page is for bundles that grade or "
-            "segment images"
+            f"{path} has no columns {Grades.columns}… or {Overlaps.columns}…: this page is for bundles that grade, find "
+            "or segment something in images"
         )
     networks = dict.fromkeys(row["network"] for row in rows)
     answers = {name: kind.of([row for row in rows if row["network"] == name], classes) for name in networks}

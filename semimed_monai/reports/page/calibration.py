@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from monai.metrics import calibration_binning
+from numpy.typing import NDArray
 
 from semimed_monai.metrics.grading import FloatArray, IntArray
 
@@ -21,20 +22,19 @@ class Calibration:
     ece: float
 
 
-def calibration(probabilities: FloatArray, labels: IntArray, bins: int = 10) -> Calibration:
-    """ECE = Σ_b n_b/N · |accuracy_b − confidence_b|, over bins of equal width of the predicted class's probability.
+def calibration(confidence: FloatArray, right: NDArray[np.bool_], bins: int = 10) -> Calibration:
+    """ECE = Σ_b n_b/N · |accuracy_b − confidence_b|, over bins of equal width of the confidence.
 
-        >>> calibration(np.array([[0.9, 0.1], [0.7, 0.3]]), np.array([0, 1])).ece  # 1/2 · 0.1 + 1/2 · 0.7
+        >>> calibration(np.array([0.9, 0.7]), np.array([True, False])).ece  # 1/2 · 0.1 + 1/2 · 0.7
         0.4
 
     Args:
-        probabilities: N×C.
-        labels: N class indices.
+        confidence: N probabilities: of the predicted class, or of a finding.
+        right: whether the prediction was right, or the finding there.
         bins: their number.
     """
-    confidence = torch.from_numpy(probabilities.max(axis=1))
-    right = torch.from_numpy(probabilities.argmax(axis=1) == labels)
-    parts = calibration_binning(confidence[None, None], right[None, None], num_bins=bins)
+    cases = torch.from_numpy(confidence)[None, None], torch.from_numpy(right)[None, None]
+    parts = calibration_binning(*cases, num_bins=bins)
     mean, accuracy, count = (part[0, 0].double().numpy() for part in parts)
     there = count > 0
     mean, accuracy, count = mean[there], accuracy[there], count[there]

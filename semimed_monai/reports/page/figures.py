@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -15,14 +14,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from sklearn.metrics import average_precision_score, confusion_matrix, precision_recall_curve, roc_curve
+from sklearn.metrics import auc, average_precision_score, confusion_matrix, precision_recall_curve, roc_curve
 
 from semimed_monai.metrics.froc import RATES, reached
 from semimed_monai.metrics.froc import Curve as FrocCurve
-from semimed_monai.metrics.grading import auc_one_vs_rest
-from semimed_monai.reports.page.answers import Grades, Overlaps
+from semimed_monai.reports.page.answers import Classified, Grades, Overlaps
 from semimed_monai.reports.page.calibration import Calibration
 from semimed_monai.reports.page.run import Curve
+from semimed_monai.reports.relations import RelationMatrices
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 """Okabe and Ito's, told apart by colour-blind people; the yellow is too light for lines on white."""
@@ -64,36 +63,37 @@ def picture(figure: Figure, alt: str, kind: str = "svg+xml") -> Picture:
     return Picture(f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}", alt)
 
 
-def roc(grades: Grades, classes: Sequence[str]) -> Picture:
+def roc(answers: Classified, classes: Sequence[str]) -> Picture:
     """One curve per class against all others, with its AUC."""
     figure, axes = _square("1 − specificity", "Sensitivity", len(classes))
     axes.plot([0, 1], [0, 1], color="#767676", linewidth=1, linestyle=":")
-    areas = auc_one_vs_rest(grades.probabilities, grades.label)
     words = []
-    for (place, name, style), area in zip(_styled(classes), areas, strict=True):
-        if math.isnan(area):
+    for place, name, style in _styled(classes):
+        own, given = answers.against_others(place)
+        if own.all() or not own.any():
             axes.plot([], [], **style, label=f"{_short(name)}: not defined")
             words.append(f"{name} not defined")
             continue
-        false, true, _ = roc_curve(grades.label == place, grades.probabilities[:, place])
+        false, true, _ = roc_curve(own, given)
+        area = auc(false, true)
         axes.plot(false, true, **style, label=f"{_short(name)}: AUC {area:.3f}")
         words.append(f"{name} {area:.3f}")
     figure.legend(loc="outside lower center")
     return picture(figure, f"ROC curves, one class against the others; area under the curve: {', '.join(words)}")
 
 
-def precision_recall(grades: Grades, classes: Sequence[str]) -> Picture:
+def precision_recall(answers: Classified, classes: Sequence[str]) -> Picture:
     """One curve per class against all others, with its average precision and the class's share."""
     figure, axes = _square("Recall (sensitivity)", "Precision", len(classes))
     words = []
     for place, name, style in _styled(classes):
-        own = grades.label == place
+        own, given = answers.against_others(place)
         if not own.any():
             axes.plot([], [], **style, label=f"{_short(name)}: not defined")
             words.append(f"{name} not defined")
             continue
-        precision, recall, _ = precision_recall_curve(own, grades.probabilities[:, place], drop_intermediate=True)
-        area = average_precision_score(own, grades.probabilities[:, place])
+        precision, recall, _ = precision_recall_curve(own, given, drop_intermediate=True)
+        area = average_precision_score(own, given)
         axes.axhline(own.mean(), **{**style, "linewidth": 0.8, "alpha": 0.4})
         axes.step(recall, precision, where="post", **style, label=f"{_short(name)}: AP {area:.3f}")
         words.append(f"{name} {area:.3f} at a share of {own.mean():.3f}")
@@ -126,8 +126,14 @@ def confusion(grades: Grades, classes: Sequence[str]) -> Picture:
     return picture(figure, f"Confusion matrix; {'; '.join(rows)}")
 
 
-def reliability(calibrations: Mapping[str, Calibration]) -> Picture:
-    """Confidence against accuracy, a line per network; below, how many cases have which confidence."""
+def reliability(calibrations: Mapping[str, Calibration], confidence: str, right: str) -> Picture:
+    """Confidence against accuracy, a line per network; below, how many cases have which confidence.
+
+    Args:
+        calibrations: by network.
+        confidence: what it is, in words.
+        right: what the share is of, in words.
+    """
     figure = Figure(figsize=(4.2, 4.6), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     above.plot([0, 1], [0, 1], color="#767676", linewidth=1, linestyle=":", label="perfect")
@@ -137,9 +143,9 @@ def reliability(calibrations: Mapping[str, Calibration]) -> Picture:
             found.confidence, found.accuracy, marker="o", **style, label=f"{_short(name)}: ECE {100 * found.ece:.1f} %"
         )
         below.plot(found.confidence, found.count, marker="o", **style)
-    above.set(xlim=(0, 1), ylim=(0, 1), ylabel="Share of right grades")
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel=right)
     above.legend(loc="upper left")
-    below.set(xlabel="Confidence: probability of the predicted class", ylabel="Cases", ylim=(0, None))
+    below.set(xlabel=confidence, ylabel="Cases", ylim=(0, None))
     words = [f"{name} {100 * found.ece:.1f} %" for name, found in calibrations.items()]
     return picture(figure, f"Reliability diagram; expected calibration error: {', '.join(words)}")
 
@@ -192,6 +198,29 @@ def froc(curves: Mapping[str, Sequence[FrocCurve]], most: float = 1.0) -> tuple[
         words.append(f"{name} {score}")
     figure.legend(loc="outside lower center", title="Mean recall at 0.1 to 0.5 false positives per image")
     return figure, f"FROC curves; mean recall at 0.1 to 0.5 false positives per image: {', '.join(words)}"
+
+
+def relations(matrices: RelationMatrices) -> Picture:
+    """R of each network, and how far two of them differ; lines part the classes."""
+    panels = dict(matrices.of)
+    if len(panels) == 2:
+        one, other = panels.values()
+        panels["difference"] = abs(one - other)
+    figure = Figure(figsize=(2.6 * len(panels), 2.9), layout="constrained")
+    borders = np.flatnonzero(np.diff(matrices.label)) + 0.5
+    for axes, (name, matrix) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+        axes.grid(visible=False)
+        shown = axes.imshow(matrix, cmap="viridis", vmin=0, vmax=max(float(matrix.max()), 1e-6))
+        figure.colorbar(shown, ax=axes, location="bottom", shrink=0.8)
+        for border in borders:
+            axes.axhline(border, color="white", linewidth=0.6)
+            axes.axvline(border, color="white", linewidth=0.6)
+        axes.set_title(_short(name), fontsize=10)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    distance = matrices.distance()
+    words = "" if distance is None else f", and their difference; L_sc between them: {distance:.3g}"
+    return picture(figure, f"Relation matrices of {len(matrices.label)} images: {', '.join(matrices.of)}{words}", "png")
 
 
 def term(name: str, curve: Curve) -> Picture:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from semimed_monai.reports.cases import Case
-from semimed_monai.reports.page.answers import Answers, Grades, Overlaps
+from semimed_monai.reports.page.answers import Answers, Findings, Grades, Overlaps
 from semimed_monai.reports.page.figures import Picture, picture
 from semimed_monai.reports.page.run import Run
 
@@ -46,6 +46,15 @@ class Graded(Shown):
 
 
 @dataclass(frozen=True)
+class Found(Shown):
+    """The finding of which it is a case, the probability of it, and what else is known to be there."""
+
+    finding: str
+    given: float
+    others: list[str]
+
+
+@dataclass(frozen=True)
 class Segmented(Shown):
     """Its mean Dice, and that of each class; None where the class does not count."""
 
@@ -73,6 +82,25 @@ def graded(run: Run[Grades]) -> dict[str, list[Graded]]:
     return classes
 
 
+def found(run: Run[Findings]) -> dict[str, list[Found]]:
+    """The pictured cases by finding, in the findings' order."""
+    classes: dict[str, list[Found]] = {}
+    for case, findings, row in _answered(run):
+        name = run.classes[case.label]
+        others = [run.classes[place] for place in np.flatnonzero(findings.label[row] == 1) if place != case.label]
+        shown = Found(
+            picture=attended(case, f"{case.kind} case of {name}: {case.id}", run.facts.get("tiou_threshold", 0.5)),
+            kind=case.kind,
+            id=case.id,
+            group=findings.groups[row],
+            finding=name,
+            given=findings.score(row, case.label),
+            others=others,
+        )
+        classes.setdefault(f"With {name}", []).append(shown)
+    return classes
+
+
 def segmented(run: Run[Overlaps]) -> dict[str, list[Segmented]]:
     """The pictured cases, all under one heading."""
     shown = [
@@ -81,7 +109,7 @@ def segmented(run: Run[Overlaps]) -> dict[str, list[Segmented]]:
             kind=case.kind,
             id=case.id,
             group=overlaps.groups[row],
-            score=float(overlaps.score[row]),
+            score=overlaps.score(row, case.label),
             dice={name: _number(dice) for name, dice in zip(run.classes, overlaps.dice[row], strict=True)},
         )
         for case, overlaps, row in _answered(run)

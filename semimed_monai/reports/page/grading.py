@@ -30,10 +30,15 @@ TITLES = {
 
 
 def _content(run: Run[Grades]) -> dict[str, Any]:
-    calibrations = {name: calibration(grades.probabilities, grades.label) for name, grades in run.answers.items()}
+    calibrations = {
+        name: calibration(grades.probabilities.max(axis=1), grades.predicted == grades.label)
+        for name, grades in run.answers.items()
+    }
     return {
         "calibrations": calibrations,
-        "reliability": figures.reliability(calibrations),
+        "reliability": figures.reliability(
+            calibrations, "Confidence: probability of the predicted class", "Share of right grades"
+        ),
         "networks": {
             name: (
                 figures.roc(grades, run.classes),

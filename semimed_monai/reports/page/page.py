@@ -15,14 +15,15 @@ from semimed_monai.files import whole
 from semimed_monai.reports.configuration import versions
 from semimed_monai.reports.evaluation import scale_of
 from semimed_monai.reports.page import figures
-from semimed_monai.reports.page.answers import Answers, Grades, Overlaps
+from semimed_monai.reports.page.answers import Answers, Findings, Grades, Overlaps
+from semimed_monai.reports.page.findings import FINDINGS
 from semimed_monai.reports.page.grading import GRADING
 from semimed_monai.reports.page.kind import Kind
 from semimed_monai.reports.page.run import Curve, Run, read_json, read_metrics, read_run
 from semimed_monai.reports.page.segmentation import SEGMENTATION
 from semimed_monai.reports.page.shares import SHOWN, Shares, compared
 
-KINDS: Mapping[type[Answers], Kind] = {Grades: GRADING, Overlaps: SEGMENTATION}
+KINDS: Mapping[type[Answers], Kind] = {Grades: GRADING, Findings: FINDINGS, Overlaps: SEGMENTATION}
 
 
 def write_page(run_dir: str | Path, others: Sequence[str | Path] = (), out: str | Path | None = None) -> Path:
@@ -63,10 +64,10 @@ def write_pictures(run_dir: str | Path, folder: str | Path) -> list[Path]:
     kind = _kind_of(run)
     with rc_context(figures.STYLE):
         content = kind.content(run)
-        froc = _froc(run)
+        of_all = {name: picture for name, picture in (("froc", _froc(run)), ("relations", _relations(run))) if picture}
     cases = [case for shown in content["gallery"].values() for case in shown]
     pictured = {f"case_{number:02d}_{case.kind}": case.picture for number, case in enumerate(cases)}
-    named = {**kind.charts(content), **({"froc": froc} if froc else {}), **pictured}
+    named = {**kind.charts(content), **of_all, **pictured}
     return [picture.save(Path(folder) / name) for name, picture in named.items()]
 
 
@@ -140,6 +141,7 @@ def _frame(run: Run[Any], kind: Kind) -> dict[str, Any]:
         "terms": _charts_of_terms(run.terms),
         "validation": figures.together("validation", run.validation) if run.validation else None,
         "froc": _froc(run),
+        "relations": _relations(run),
         "versions": configuration.get("versions") or versions(),
         "recipe": json.dumps(configuration.get("recipe", {}), indent=2, ensure_ascii=False),
     }
@@ -160,6 +162,10 @@ def _charts_of_terms(curves: Mapping[str, Curve]) -> list[figures.Picture]:
 
 def _froc(run: Run[Any]) -> figures.Picture | None:
     return None if run.froc is None else figures.picture(*figures.froc({run.first: [run.froc]}))
+
+
+def _relations(run: Run[Any]) -> figures.Picture | None:
+    return None if run.relations is None else figures.relations(run.relations)
 
 
 def _shares(run: Run[Any], others: Sequence[Path]) -> Shares:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from semimed_monai.metrics.froc import Curve as FrocCurve
 from semimed_monai.metrics.froc import read_curve
 from semimed_monai.reports.cases import Case, load_cases
 from semimed_monai.reports.page.answers import Answers, read_answers
+from semimed_monai.reports.relations import RelationMatrices, load_relations
 
 MAKES = "training and evaluation write it at their end, into their output_dir"
 MEAN = "train_"
@@ -47,6 +47,7 @@ class Run(Generic[A]):
         configuration: what `semimed_monai.reports.save_configuration` wrote, or None.
         froc: a detector's curve; None of other networks.
         pictured: the network of `cases`; "" where there are none.
+        relations: of networks with embeddings; None of others.
     """
 
     folder: Path
@@ -60,6 +61,7 @@ class Run(Generic[A]):
     froc: FrocCurve | None
     pictured: str
     cases: list[Case]
+    relations: RelationMatrices | None
 
     @property
     def first(self) -> str:
@@ -68,7 +70,7 @@ class Run(Generic[A]):
 
 
 def read_run(folder: Path) -> Run[Any]:
-    """Everything that is there: a Run[Grades] or a Run[Overlaps].
+    """Everything that is there: a Run[Grades], a Run[Findings] or a Run[Overlaps].
 
     Raises:
         FileNotFoundError: metrics.json or predictions.csv is not.
@@ -94,6 +96,7 @@ def read_run(folder: Path) -> Run[Any]:
         froc=read_curve(froc) if (froc := folder / "froc.csv").is_file() else None,
         pictured=pictured,
         cases=cases,
+        relations=load_relations(relations) if (relations := folder / "relations.npz").is_file() else None,
     )
 
 
@@ -162,8 +165,11 @@ def read_cases(path: Path, answers: Mapping[str, Answers]) -> tuple[str, list[Ca
         return "", []
     network, cases = load_cases(path)
     answer = answers.get(network)
-    scores = {} if answer is None else dict(zip(answer.ids, answer.score.tolist(), strict=True))
-    if any(abs(scores.get(case.id, math.inf) - case.score) > 1e-4 for case in cases):
+    rows = {} if answer is None else {name: row for row, name in enumerate(answer.ids)}
+    if any(
+        answer is None or case.id not in rows or abs(answer.score(rows[case.id], case.label) - case.score) > 1e-4
+        for case in cases
+    ):
         raise ValueError(f"{path} is of another evaluation than predictions.csv: evaluate again, or remove it")
     return network, cases
 
