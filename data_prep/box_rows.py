@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from data_prep.boxes import Annotated, Box, corners
-from data_prep.tables import Row, Table
+from data_prep.tables import Row, Table, understood
 from semimed_monai.data import DatalistError
 
 CORNERS = ("x0", "y0", "x1", "y1")
@@ -54,14 +54,9 @@ def read_boxes(table: Table, columns: Columns) -> list[Annotated]:
     Raises:
         DatalistError: with each line that cannot be understood, and images with and without boxes.
     """
-    problems: list[str] = []
+    meant, problems = understood(table, lambda row: (_named(row, columns), row, _box(row, columns)))
     found: dict[str, list[tuple[Row, Box | None]]] = {}
-    for row in table.rows:
-        try:
-            name, box = _named(row, columns), _box(row, columns)
-        except ValueError as error:
-            problems.append(f"line {row.number}: {error}")
-            continue
+    for name, row, box in meant:
         found.setdefault(name, []).append((row, box))
     images = []
     for name, lines in found.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,15 @@ def parser(module: str, does: str, documentation: str | None) -> argparse.Argume
     )
 
 
-def add_split(parser: argparse.ArgumentParser, group: str) -> None:
-    """--fractions and --seed, for a set of which `group` is not split."""
+def add_split(parser: argparse.ArgumentParser, group: str, ways: Mapping[str, str] | None = None) -> None:
+    """--fractions and --seed, for a set of which `group` is not split; --split where there are several ways, and how.
+
+    The first of the ways is the default.
+    """
+    if ways:
+        meant = "; ".join(f"{name}: {how}" for name, how in ways.items())
+        first = next(iter(ways))
+        parser.add_argument("--split", choices=list(ways), default=first, help=f"{meant}; default {first}")
     parser.add_argument(
         "--fractions",
         type=float,
@@ -45,6 +52,12 @@ def add_slice_base(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slice-base", type=int, choices=(0, 1), default=0, help="the number of a volume's first slice; default 0"
     )
+
+
+def add_copy(parser: argparse.ArgumentParser) -> None:
+    """--copy and --resize."""
+    parser.add_argument("--copy", action="store_true", help="copy the files too; otherwise the datalist points to them")
+    parser.add_argument("--resize", type=int, metavar="N", help="copy them with a longest side of N pixels")
 
 
 def add_dry_run(parser: argparse.ArgumentParser) -> None:

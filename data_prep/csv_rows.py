@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from data_prep.tables import Row, Table, class_index, classes_in, closest, whole_number
+from data_prep.tables import Row, Table, class_index, classes_in, closest, understood, whole_number
 from semimed_monai.data import DatalistError
 from semimed_monai.data.datalist import SECTIONS
 
@@ -59,12 +59,7 @@ def read_entries(
     names = list(classes or found)
     if not names or (columns.labels and len(names) != len(columns.labels)):
         raise ValueError(f"{table.file}: set --classes: {_why(columns)}")
-    entries, problems = [], []
-    for row in table.rows:
-        try:
-            entries.append(_entry(row, columns, names, slice_base))
-        except ValueError as error:
-            problems.append(f"line {row.number}: {error}")
+    entries, problems = understood(table, lambda row: _entry(row, columns, names, slice_base))
     if problems:
         raise DatalistError(table.file, problems)
     return entries, names

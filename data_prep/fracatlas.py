@@ -29,7 +29,7 @@ from data_prep.fracture_roles import CLASSES, IN_PAPER, with_role
 from data_prep.placing import relative
 from data_prep.progress import each
 from data_prep.report import deliver
-from data_prep.sections import Items
+from data_prep.sections import Items, check_classes
 from data_prep.tables import read_table
 from semimed_monai.data import choose_labelled, split_by_group
 from semimed_monai.files import digest_of
@@ -92,8 +92,7 @@ def prepare(
     _check_layout(source)
     left_out: defaultdict[str, list[str]] = defaultdict(list)
     items, copies = _items(source, out, left_out)
-    if absent := [name for label, name in enumerate(CLASSES) if not any(item["label"] == label for item in items)]:
-        raise ValueError(f"{source}: no image of class {', '.join(absent)} can be used: unpack the whole archive")
+    check_classes(source, CLASSES, items, left_out)
     parts = split_by_group(items, {str(number): 1 / folds for number in range(folds)}, seed)
     rest = [item for number, part in parts.items() if number != str(fold) for item in part]
     divided = split_by_group(rest, {"training": 1 - validation, "validation": validation}, seed)

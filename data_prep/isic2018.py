@@ -10,6 +10,8 @@ The source is the folder into which the published archives were unpacked:
     HAM10000_segmentations_lesion_tschandl/ISIC_0024306_segmentation.png
 
 Nearly half of the photographs show a lesion that another one shows, too, so the lesion is the group that is not split.
+`--split random` divides the photographs themselves, as papers that split the set at random do (7:1:2): those of one
+lesion get into several sections, so that some of what is tested was learned, and scores flatter.
 """
 
 from __future__ import annotations
@@ -17,16 +19,15 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from data_prep import command, pictures
 from data_prep.placing import relative
 from data_prep.report import deliver
-from data_prep.sections import FRACTIONS, check_fractions
+from data_prep.sections import FRACTIONS, check_classes, check_fractions, check_way, divide
 from data_prep.tables import read_table
-from semimed_monai.data import split_by_group
-from semimed_monai.data.datalist import SECTIONS
 
 CLASSES = {
     "MEL": "melanoma",
@@ -39,6 +40,12 @@ CLASSES = {
 }
 """The classes in the challenge's order, which is that of the labels, and what they stand for."""
 
+Split = Literal["lesion", "random"]
+SPLITS: Mapping[str, str] = {
+    "lesion": "no lesion is in two sections",
+    "random": "photographs at random, as in a paper's 7:1:2 (as --fractions is by default): those of one lesion get "
+    "into several sections, so scores flatter",
+}
 IMAGES = "ISIC2018_Task3_Training_Input"
 GROUND_TRUTH = "ISIC2018_Task3_Training_GroundTruth/ISIC2018_Task3_Training_GroundTruth.csv"
 METADATA = "HAM10000_metadata.csv"
@@ -93,6 +100,7 @@ def prepare(
     source: str | Path,
     out: str | Path,
     *,
+    split: Split = "lesion",
     fractions: Sequence[float] = FRACTIONS,
     seed: int = 0,
     copy: bool = False,
@@ -111,39 +119,45 @@ def prepare(
     Args:
         source: the folder with the published files.
         out: the dataset folder to write.
-        fractions: of training, validation and test; lesions are not split, classes are spread alike.
-        seed: decides which lesion goes where.
+        split: whether lesions are kept together, or photographs go to sections at random, each a group by itself.
+        fractions: of training, validation and test; classes are spread alike.
+        seed: decides which lesion, or photograph, goes where.
         copy: copy images and masks into `out`; otherwise the datalist points to where they are.
         resize: copy them with this longest side, so that small networks read them faster.
         dry_run: only print what would be written.
 
     Raises:
-        ValueError: the source is not of the published form, or fractions that do not add up to 1.
+        ValueError: the source is not of the published form, or settings without sense.
     """
     source, out = Path(source).resolve(), Path(out).resolve()
+    check_way(split, SPLITS)
     check_fractions(fractions)
-    if resize is not None and resize < 1:
-        raise ValueError(f"resize {resize}: give the longest side in pixels, 1 or more")
+    pictures.check_longest(resize)
     _check_layout(source)
     labels = _labels(source / GROUND_TRUTH)
     photographs, left_out = _photographs(source, labels, _lesions(source / METADATA, labels))
-    _check_classes(source, photographs, left_out)
-    placed = photographs if resize is None and not copy else [shot.inside(out) for shot in photographs]
+    copied = copy or resize is not None
+    placed = [shot.inside(out) for shot in photographs] if copied else photographs
     items = [shot.item(out) for shot in placed]
-    sections = split_by_group(items, dict(zip(SECTIONS, fractions, strict=True)), seed)
-    if placed is not photographs and not dry_run:
-        pairs = zip(photographs, placed, strict=True)
-        pictures.copy([each for here, there in pairs for each in here.copies(there)], resize)
-    split = {"by": "lesion", "fractions": list(fractions), "seed": seed}
-    size = "as published" if resize is None else resize
-    counts = _counts(labels, photographs)
+    check_classes(source, list(CLASSES), items, left_out)
+    divided = divide(items, fractions, seed, group="lesion", by_image=split == "random")
+    pairs = zip(photographs, placed, strict=True)
+    copies = [each for here, there in pairs for each in here.copies(there)] if copied else []
     return deliver(
         out,
         name="isic2018",
         classes=list(CLASSES),
-        sections=sections,
-        provenance={**_ORIGIN, "class_names": CLASSES, "counts": counts, "split": split, "longest_side": size},
+        sections=divided.sections,
+        provenance={
+            **_ORIGIN,
+            "class_names": CLASSES,
+            "counts": _counts(labels, photographs),
+            "split": divided.facts,
+            "longest_side": resize or "as published",
+        },
         left_out=left_out,
+        notes=divided.notes,
+        place_files=partial(pictures.copy, copies, resize),
         dry_run=dry_run,
     )
 
@@ -226,16 +240,6 @@ def _photographs(
     return photographs, left_out
 
 
-def _check_classes(source: Path, photographs: Sequence[_Photograph], left_out: Mapping[str, Sequence[str]]) -> None:
-    present = {shot.label for shot in photographs}
-    if absent := [name for index, name in enumerate(CLASSES) if index not in present]:
-        lost = "".join(f"; {reason}: {len(names)}, the first {names[0]}" for reason, names in left_out.items())
-        raise ValueError(
-            f"{source}: of class {', '.join(absent)} no image can be used, of all classes {len(photographs)}{lost}. "
-            "Unpack the whole archives"
-        )
-
-
 def _counts(labels: Mapping[str, int], photographs: Sequence[_Photograph]) -> dict[str, int]:
     masks, lesions = sum(shot.mask is not None for shot in photographs), {shot.lesion for shot in photographs}
     return {"listed": len(labels), "images": len(photographs), "masks": masks, "lesions": len(lesions)}
@@ -246,9 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m data_prep.isic2018", description=_HELP)
     parser.add_argument("--source", type=Path, required=True, help="the folder with the unpacked archives")
     command.add_out(parser)
-    command.add_split(parser, "lesion")
-    parser.add_argument("--copy", action="store_true", help="copy the files too; otherwise the datalist points to them")
-    parser.add_argument("--resize", type=int, metavar="N", help="copy them with a longest side of N pixels")
+    command.add_split(parser, "lesion", SPLITS)
+    command.add_copy(parser)
     command.add_dry_run(parser)
     command.run(prepare, parser, arguments)
 

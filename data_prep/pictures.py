@@ -48,6 +48,12 @@ def copy(copies: Iterable[Copy], longest: int | None = None) -> None:
     each(lambda one: _copy(one, longest), listed, "copying pictures")
 
 
+def check_longest(longest: int | None) -> None:
+    """Raise unless it is a length."""
+    if longest is not None and longest < 1:
+        raise ValueError(f"resize {longest}: give the longest side in pixels, 1 or more")
+
+
 def shrunk(size: Size, longest: int | None) -> Size:
     """The size in the same shape whose longer side is `longest`; a smaller one stays.
 
@@ -78,8 +84,9 @@ def _copy(each: Copy, longest: int | None) -> None:
         shutil.copyfile(each.source, each.target)
         return
     with Image.open(each.source) as picture:
-        # A bit per pixel or a palette's indices cannot be mixed: a photograph's are turned into colours first.
-        picture = picture if each.mask else picture.convert("RGB")  # noqa: PLW2901 - the same picture
+        # A bit per pixel or a palette's indices cannot be mixed: they are turned into colours first.
+        as_it_is = each.mask or picture.mode == "L"
+        picture = picture if as_it_is else picture.convert("RGB")  # noqa: PLW2901 - the same picture
         sampling = Image.Resampling.NEAREST if each.mask else Image.Resampling.LANCZOS
         settings = {} if each.mask else {"quality": 95, "subsampling": 0}  # so small a copy has no pixels to lose
         picture.resize(size, sampling).save(each.target, **settings)

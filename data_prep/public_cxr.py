@@ -18,7 +18,7 @@ from data_prep.fracture_roles import CLASSES, IN_PAPER, with_role
 from data_prep.placing import relative
 from data_prep.progress import each
 from data_prep.report import deliver
-from data_prep.tables import Row, Table, read_table
+from data_prep.tables import Row, Table, read_table, repeated, understood
 from semimed_monai.data import DatalistError
 
 Rule = Literal["drop", "negative", "positive"]
@@ -58,19 +58,11 @@ def read_films(table: Table, read: Callable[[Row], Film | str]) -> Films:
     Raises:
         DatalistError: with each line that cannot be understood, and films that are there twice.
     """
-    films, problems = Films([], Counter()), []
-    for row in table.rows:
-        try:
-            film = read(row)
-        except ValueError as error:
-            problems.append(f"line {row.number}: {error}")
-            continue
-        if isinstance(film, Film):
-            films.used.append(film)
-        else:
-            films.passed_by[film] += 1
-    twice = [name for name, count in Counter(film.name for film in films.used).items() if count > 1]
-    problems += [f"{name} is there twice: remove one of its lines" for name in twice]
+    found, problems = understood(table, read)
+    films = Films(
+        [film for film in found if isinstance(film, Film)], Counter(said for said in found if isinstance(said, str))
+    )
+    problems += repeated(film.name for film in films.used)
     if problems:
         raise DatalistError(table.file, problems)
     return films

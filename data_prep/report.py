@@ -55,7 +55,7 @@ def deliver(
         except DatalistError as error:
             raise DatalistError(out / "datalist.json", error.problems) from None  # the trial's folder is gone
     print(f"labelled: {_labelled_shares(sections)}")
-    for line in _lesions(sections):
+    for line in [*_without_class(sections), *_lesions(sections)]:
         print(line)
     for reason, names in facts["left_out"].items():
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -76,7 +76,24 @@ def _missing(classes: Sequence[str], sections: Mapping[str, Sequence[Any]]) -> l
     """What no training can do without."""
     uses = {"validation": "training keeps the best weights by it", "test": "training ends with its evaluation"}
     notes = [f"no {name} items: {use}" for name, use in uses.items() if not sections.get(name)]
-    return notes + ([f"only one class ({classes[0]}): there is nothing to tell apart"] if len(classes) == 1 else [])
+    alone = len(classes) == 1 and not any(_lists_of_marks(sections).values())  # a finding is there, or it is not
+    return notes + ([f"only one class ({classes[0]}): there is nothing to tell apart"] if alone else [])
+
+
+def _lists_of_marks(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[list[int]]]:
+    """The labels of each section that are lists: those of a multi-label set."""
+    labels = {name: [item.get("label") for item in items] for name, items in sections.items()}
+    return {name: [label for label in there if isinstance(label, list)] for name, there in labels.items()}
+
+
+def _without_class(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """For a multi-label set: how many items have no class at all, as they are in none of the table's columns."""
+    counts = [
+        f"{name} {sum(not any(marks) for marks in labels)} of {len(labels)}"
+        for name, labels in _lists_of_marks(sections).items()
+        if labels
+    ]
+    return [f"of none of the classes: {', '.join(counts)}"] if counts else []
 
 
 def _lesions(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from semimed_monai.data import split_by_group
 from semimed_monai.data.datalist import SECTIONS
-from semimed_monai.data.splits import group_of
+from semimed_monai.data.splits import classes_of, group_of
 
 FRACTIONS = (0.7, 0.1, 0.2)
 HELD_BACK = "items without a label whose group is in validation or test"
 Items = list[dict[str, Any]]
+
+
+class Divided(NamedTuple):
+    """Items in sections.
+
+    Args:
+        sections: the items.
+        facts: what the datalist's provenance says of how they got there.
+        notes: what must be printed of it.
+    """
+
+    sections: dict[str, Items]
+    facts: dict[str, Any]
+    notes: list[str]
+
+
+def check_way(way: str, ways: Collection[str]) -> None:
+    """Raise unless a set can be split so."""
+    if way not in ways:
+        raise ValueError(f"split {way!r}: give one of {', '.join(ways)}")
+
+
+def check_classes(
+    source: Path,
+    classes: Sequence[str],
+    items: Sequence[Mapping[str, Any]],
+    left_out: Mapping[str, Sequence[str]],
+) -> None:
+    """Raise unless each class has an item, and say what was left out: it may have been of that class."""
+    present = {label for item in items for label in classes_of(item)}
+    if absent := [name for index, name in enumerate(classes) if index not in present]:
+        lost = "".join(f"; {reason}: {len(names)}, the first {names[0]}" for reason, names in left_out.items() if names)
+        raise ValueError(
+            f"{source}: of class {', '.join(absent)} no image can be used, of all others {len(items)}{lost}. "
+            "Unpack the whole archives"
+        )
 
 
 def check_fractions(fractions: Sequence[float]) -> None:
@@ -45,6 +83,46 @@ def split(items: Sequence[dict[str, Any]], fractions: Sequence[float], seed: int
     held_back = [item for item in unknown if group_of(item) in elsewhere]
     training = {id(item) for item in (*sections["training"], *unknown)} - {id(item) for item in held_back}
     return {**sections, "training": [item for item in items if id(item) in training]}, held_back
+
+
+def divide(
+    items: Sequence[dict[str, Any]], fractions: Sequence[float], seed: int, *, group: str, by_image: bool = False
+) -> Divided:
+    """Labelled items by `split_by_group`; or by image, as papers do, with the number of groups that are torn by it.
+
+    By image, each item becomes a group by itself, as a datalist takes no group that is in two sections. The classes are
+    alike in all sections either way.
+
+    Example:
+        >>> items = [{"image": f"{n}.png", "group": str(n // 5), "id": str(n), "label": 0} for n in range(15)]
+        >>> divide(items, (0.4, 0.3, 0.3), 0, group="patient", by_image=True).notes[0][:63]
+        'SPLIT BY IMAGE: 3 of 3 patients have images in several sections'
+
+    Args:
+        items: with `id`, `group` and `label`.
+        fractions: of training, validation and test.
+        seed: decides what goes where.
+        group: what a group is: "patient".
+        by_image: do not keep groups together.
+
+    Raises:
+        ValueError: fewer groups than sections, or fractions that do not add up to 1.
+    """
+    shares = dict(zip(SECTIONS, fractions, strict=True))
+    facts = {"fractions": list(fractions), "seed": seed}
+    if not by_image:
+        return Divided(split_by_group(items, shares, seed), {"by": group, **facts}, [])
+    sections = split_by_group([{**item, "group": item["id"]} for item in items], shares, seed)
+    groups, places = {item["id"]: group_of(item) for item in items}, defaultdict(set)
+    for name, rows in sections.items():
+        for item in rows:
+            places[groups[item["id"]]].add(name)
+    torn = sum(len(names) > 1 for names in places.values())
+    note = (
+        f"SPLIT BY IMAGE: {torn} of {len(places)} {group}s have images in several sections, so that some of what is "
+        "tested was learned, and scores flatter"
+    )
+    return Divided(sections, {"by": "image", **facts, f"{group}s in several sections": torn, "leak": note}, [note])
 
 
 def known_by(items: Sequence[Mapping[str, Any]]) -> str:

@@ -11,16 +11,18 @@ import difflib
 import gzip
 import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple, TextIO, TypeVar
 
 from semimed_monai.files import digest_of
 
 _SEPARATORS = ",;\t"
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _NO_FRACTION = re.compile(r"\.0+$")
+_Meaning = TypeVar("_Meaning")
 
 
 class Row(NamedTuple):
@@ -63,7 +65,7 @@ class Table(NamedTuple):
 def read_table(file: Path) -> Table:
     """Read a CSV file in UTF-8 whose cells are separated by comma, semicolon or tab; cells lose the spaces around them.
 
-    One whose name ends in .gz is unpacked on the way.
+    One whose name ends in .gz is unpacked on the way. Columns at the end that have neither a name nor a cell are none.
 
     Raises:
         ValueError: it is no such table, has no rows or a column twice, or a row longer than its first line.
@@ -83,18 +85,20 @@ def read_table(file: Path) -> Table:
         raise ValueError(f"{file} cannot be unpacked ({error}): copy it anew") from error
     if not found:
         raise ValueError(f"{file}: the file is empty: its first line names the columns")
-    columns = found[0][1]
+    width = max((place for _, cells in found for place, cell in enumerate(cells, start=1) if cell), default=0)
+    columns = found[0][1][:width]
     if twice := sorted({name for name in columns if columns.count(name) > 1}):
         raise ValueError(f"{file}: column {', '.join(map(repr, twice))} is there twice: rename one")
     for number, cells in found[1:]:
-        if len(cells) > len(columns):
+        if any(cells[len(columns) :]):
             raise ValueError(
                 f"{file}, line {number}: {len(cells)} cells under {len(columns)} columns: put a cell that holds the "
                 "separator in quotes"
             )
     if not any(any(cells) for _, cells in found[1:]):
         raise ValueError(f"{file} has no rows below its columns ({', '.join(columns)}): add a line for each image")
-    padded = ((number, cells + [""] * (len(columns) - len(cells))) for number, cells in found[1:] if any(cells))
+    cut = ((number, cells[: len(columns)]) for number, cells in found[1:] if any(cells))
+    padded = ((number, cells + [""] * (len(columns) - len(cells))) for number, cells in cut)
     return Table(file, columns, [Row(number, dict(zip(columns, cells, strict=True))) for number, cells in padded])
 
 
@@ -102,6 +106,31 @@ def _opened(file: Path) -> TextIO:
     if file.suffix == ".gz":
         return gzip.open(file, "rt", newline="", encoding="utf-8-sig")
     return file.open(newline="", encoding="utf-8-sig")
+
+
+def understood(table: Table, read: Callable[[Row], _Meaning]) -> tuple[list[_Meaning], list[str]]:
+    """What each row means, and what is wrong with those for which `read` raises a ValueError, all at once.
+
+    >>> table = Table(Path("t.csv"), ["n"], [Row(2, {"n": "7"}), Row(3, {"n": "x"})])
+    >>> understood(table, lambda row: int(row.cells["n"]))
+    ([7], ["line 3: invalid literal for int() with base 10: 'x'"])
+    """
+    meanings, problems = [], []
+    for row in table.rows:
+        try:
+            meanings.append(read(row))
+        except ValueError as error:
+            problems.append(f"line {row.number}: {error}")
+    return meanings, problems
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """What is wrong where each row is to have a name of its own.
+
+    >>> repeated(["a.png", "b.png", "a.png"])
+    ['a.png is there twice: remove one of its lines']
+    """
+    return [f"{name} is there twice: remove one of its lines" for name, count in Counter(names).items() if count > 1]
 
 
 def class_index(text: str, classes: Sequence[str]) -> int | None:

@@ -232,7 +232,7 @@ def test_what_cannot_be_of_one_set_is_refused(source):
     (source / TABLE).unlink()
     for file in (source / NORMAL).iterdir():
         file.write_bytes(b"")
-    assert "no image of class normal can be used: unpack the whole archive" in refusal(source)
+    assert "of class normal no image can be used, of all others 50; images broken: 150, the first " in refusal(source)
 
 
 def test_the_command_line_gives_what_the_function_gives(source, tmp_path, monkeypatch, capsys):

@@ -379,6 +379,19 @@ def test_what_training_will_miss_is_noted(images, capsys):
     assert "note: only one class (cat): there is nothing to tell apart\n" in said
 
 
+def test_one_finding_is_there_or_not_and_images_without_one_are_counted(images, capsys):
+    write_rows(images, "image,effusion", *(f"{number:02d},{number % 2}" for number in range(24)))
+    sections = sections_of(made(images, label_columns=["effusion"], group_column=None))
+    none = {name: sum(item["label"] == [0] for item in items) for name, items in sections.items()}
+    assert sum(none.values()) == 12
+    said = capsys.readouterr().out
+    counts = ", ".join(f"{name} {none[name]} of {len(items)}" for name, items in sections.items())
+    assert f"of none of the classes: {counts}\n" in said
+    assert "only one class" not in said
+    made(images, label_column="effusion", group_column=None)
+    assert "of none of the classes" not in capsys.readouterr().out  # there each image is of one
+
+
 def test_a_table_without_trouble_has_no_notes(images, capsys):
     made(images)
     assert "note:" not in capsys.readouterr().out

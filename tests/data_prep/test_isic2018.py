@@ -123,6 +123,40 @@ def test_sections_have_their_shares_all_classes_and_no_lesion_in_common(source, 
     assert all({item["label"] for item in items} == set(range(7)) for items in sections.values())
 
 
+def test_photographs_at_random_tear_lesions_and_it_is_said(source, tmp_path, capsys):
+    file = prepare(source, tmp_path / "out", split="random")
+
+    sections = sections_of(file)
+    assert [len(items) for items in sections.values()] == pytest.approx([58.8, 8.4, 16.8], abs=3)
+    assert all({item["label"] for item in items} == set(range(7)) for items in sections.values())
+    assert all(item["group"] == item["id"] for item in items_of(file).values())
+    with (source / METADATA).open() as lines:
+        lesions = {row["image_id"]: row["lesion_id"] for row in csv.DictReader(lines)}
+    section_of = {item["id"]: name for name, items in sections.items() for item in items}
+    places = {lesion: {section_of[name] for name in lesions if lesions[name] == lesion} for lesion in lesions.values()}
+    leaking = sum(len(found) > 1 for found in places.values())
+    assert 10 < leaking < 42  # two photographs each: at random 46 % of the lesions are torn
+    split = json.loads(file.read_text())["provenance"]["split"]
+    assert (split["by"], split["fractions"], split["lesions in several sections"]) == (
+        "image",
+        [0.7, 0.1, 0.2],
+        leaking,
+    )
+    said = (
+        f"SPLIT BY IMAGE: {leaking} of 42 lesions have images in several sections, so that some of what is tested was"
+    )
+    assert split["leak"].startswith(said)
+    assert f"note: {split['leak']}\n" in capsys.readouterr().out
+    Datalist(file)
+
+
+def test_by_lesion_nothing_leaks_and_nothing_is_said(source, tmp_path, capsys):
+    by_default = prepare(source, tmp_path / "out").read_bytes()
+    assert prepare(source, tmp_path / "out", split="lesion").read_bytes() == by_default
+    assert "leak" not in json.loads(by_default)["provenance"]["split"]
+    assert "SPLIT BY IMAGE" not in capsys.readouterr().out
+
+
 def test_provenance_says_whence_and_how(source, tmp_path):
     provenance = json.loads(prepare(source, tmp_path / "out", seed=5).read_text())["provenance"]
 
@@ -311,13 +345,14 @@ def test_a_class_without_an_image_is_refused(source):
     for number in range(36, 48):
         (source / IMAGES / f"{name_of(number)}.jpg").unlink()
     message = refusal(source)
-    assert "of class AKIEC no image can be used, of all classes 72" in message
+    assert "of class AKIEC no image can be used, of all others 72" in message
     assert f"images missing: 12, the first {name_of(36)}" in message
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
+        ({"split": "grouped"}, "split 'grouped': give one of lesion, random"),
         ({"fractions": (0.8, 0.2)}, "give three, for training, validation, test"),
         ({"fractions": (0.8, 0.2, 0.2)}, "add up to 1"),
         ({"resize": 0}, "give the longest side in pixels"),
@@ -335,15 +370,16 @@ def test_the_command_line_gives_what_the_function_gives(source, tmp_path, monkey
     assert given_to == {
         "source": Path("a"),
         "out": Path("b"),
+        "split": "lesion",
         "fractions": (0.7, 0.1, 0.2),
         "seed": 0,
         "copy": False,
         "resize": None,
         "dry_run": False,
     }
-    others = "--fractions .6 .2 .2 --seed 4 --copy --resize 9 --dry-run"
+    others = "--split random --fractions .6 .2 .2 --seed 4 --copy --resize 9 --dry-run"
     isic2018.main(["--source", "a", "--out", "b", *others.split()])
-    assert list(given_to.values())[2:] == [[0.6, 0.2, 0.2], 4, True, 9, True]
+    assert list(given_to.values())[2:] == ["random", [0.6, 0.2, 0.2], 4, True, 9, True]
 
 
 def test_as_a_program_from_another_folder(source, tmp_path):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_prep.names import Names
-from data_prep.sections import split
+from data_prep.sections import divide, split
 from data_prep.tables import class_index, classes_in, read_table
 
 
@@ -82,6 +82,51 @@ def test_tables_of_every_separator_are_read(tmp_path, separator):
     (tmp_path / "t.csv").write_bytes(f'\ufeffa{separator}b\r\n 1 {separator}"x\ny"\r\n\r\n3\r\n'.encode())
     table = read_table(tmp_path / "t.csv")
     assert [(row.number, row.cells) for row in table.rows] == [(3, {"a": "1", "b": "x\ny"}), (5, {"a": "3", "b": ""})]
+
+
+def test_columns_without_name_and_cells_are_none(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b,,,\n1,2,,,\n3,4\n5,6,\n")
+    table = read_table(tmp_path / "t.csv")
+    assert table.columns == ["a", "b"]
+    assert [row.cells for row in table.rows] == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}, {"a": "5", "b": "6"}]
+    (tmp_path / "t.csv").write_text(",b,\n1,2,\n")  # the number that pandas writes before a row
+    assert read_table(tmp_path / "t.csv").columns == ["", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2,3\n", "line 2: 3 cells under 2 columns: put a cell that holds the separator in quotes"),
+        ("a,b,,\n1,2,,3\n", "column '' is there twice: rename one"),
+        (",,\n,,\n", "has no rows below its columns"),
+    ],
+)
+def test_cells_without_a_column_are_refused(tmp_path, text, said):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        read_table(tmp_path / "t.csv")
+
+
+@given(st.integers(9, 40), st.integers(1, 3), st.integers(0, 9))
+def test_by_image_every_torn_group_is_counted_and_none_is_torn_by_group(count, size, seed):
+    items = [
+        {"image": f"{n}.png", "id": str(n), "group": f"p{n // size}", "label": [n % 2, int(n % 5 == 0)]}
+        for n in range(count)
+    ]
+    together = divide(items, (0.6, 0.2, 0.2), seed, group="patient")
+    alone = divide(items, (0.6, 0.2, 0.2), seed, group="patient", by_image=True)
+    for divided in (together, alone):
+        assert sorted(int(item["id"]) for rows in divided.sections.values() for item in rows) == list(range(count))
+    places: dict[int, set[str]] = {}
+    for name, rows in alone.sections.items():
+        for item in rows:
+            places.setdefault(int(item["id"]) // size, set()).add(name)
+    torn = sum(len(names) > 1 for names in places.values())
+    assert alone.facts["patients in several sections"] == torn
+    assert f"{torn} of {len(places)} patients" in alone.notes[0]
+    assert (together.facts["by"], together.notes) == ("patient", [])
+    groups = [{item["group"] for item in rows} for rows in together.sections.values()]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == len(places)
 
 
 def test_packed_tables_are_read_and_damaged_ones_refused(tmp_path):
