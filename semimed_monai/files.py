@@ -113,11 +113,17 @@ def digest_of(path: str | Path) -> str:
 
 
 def save_tensors(path: str | Path, content: Any) -> None:
-    """What `torch.save` writes, whole.
+    """What `torch.save` writes, whole."""
+    with whole(path) as temporary:
+        write_tensors(temporary, content)
+
+
+def write_tensors(path: str | Path, content: Any) -> None:
+    """What `torch.save` writes.
 
     Through a file of Python's own: where a disk is full torch's says no more than that a position is unexpected.
     """
-    with whole(path) as temporary, temporary.open("wb") as file:
+    with Path(path).open("wb") as file:
         try:
             torch.save(content, file)
         except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Settings that a recipe is given by name: each must be the name of something.
+"""Settings that a recipe is given by name: each must be the name of something, and a number where there was one.
 
 Looked for: MONAI takes an override of any name, and ignores what no component asks for.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,15 +22,19 @@ _TRACKING: Any = DEFAULT_MLFLOW_SETTINGS["configs"]
 _COMMAND = {*inspect.signature(run_bundle).parameters, *_TRACKING, "workflow_type"}
 """What `monai.bundle run` itself takes, with or without `--tracking mlflow`."""
 
+_OF_PROFILE = re.compile(r"\$@settings\['(\w+)'\]")
+"""A setting that the profile has."""
+
 
 def refuse_unknown_overrides() -> None:
-    """Raise if the command that is running overrides what its recipe does not have: a misspelt name does nothing.
+    """Raise if the command that is running overrides what its recipe does not have: a misspelt name does nothing; or
+    gives words where the recipe has a number.
 
     Called in every recipe's `initialize`. MONAI hands no recipe its overrides, so this looks up the call stack for
     them, as `bundle_root` does; a recipe that was started otherwise than by `monai.bundle run` is not looked at.
 
     Raises:
-        ValueError: which keys, with the nearest that there are.
+        ValueError: which keys, with the nearest that there are, or with what they were given.
     """
     frame = sys._getframe(1)  # noqa: SLF001 - Python's way up the stack
     while frame is not None and frame.f_code is not create_workflow.__code__:
@@ -38,9 +43,11 @@ def refuse_unknown_overrides() -> None:
         return
     files = frame.f_locals["config_file"]
     files = [files] if isinstance(files, str | Path) else list(files)
-    if unknown := unknown_keys(files, frame.f_locals["_args"]):
-        recipe = " + ".join(map(str, files))
+    recipe, settings = " + ".join(map(str, files)), frame.f_locals["_args"]
+    if unknown := unknown_keys(files, settings):
         raise ValueError("\n  - ".join([f"{recipe} has no such settings; correct the command:", *unknown]))
+    if words := words_for_numbers(files, settings):
+        raise ValueError("\n  - ".join([f"{recipe} has numbers there; correct the command:", *words]))
 
 
 def unknown_keys(configs: Sequence[str | Path], settings: Mapping[str, Any]) -> list[str]:
@@ -59,6 +66,24 @@ def unknown_keys(configs: Sequence[str | Path], settings: Mapping[str, Any]) -> 
         else:
             unknown.append(f"{key!r}{_hint(key, parser)}")
     return unknown
+
+
+def words_for_numbers(configs: Sequence[str | Path], settings: Mapping[str, Any]) -> list[str]:
+    """Which of the settings are words, and no reference or expression, where the recipe or its profile has a number."""
+    parser = ConfigParser()
+    parser.read_config([str(config) for config in configs])
+    return [
+        f"{key} {value!r}"
+        for key, value in settings.items()
+        if isinstance(value, str) and not value.startswith(("$", "@", "%")) and _is_number(parser.get(key), parser)
+    ]
+
+
+def _is_number(value: Any, parser: ConfigParser) -> bool:
+    if isinstance(value, str) and (named := _OF_PROFILE.fullmatch(value)):
+        profiles: Any = parser.get("profiles") or {}
+        return any(isinstance(one, dict) and _is_number(one.get(named[1]), parser) for one in profiles.values())
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_known(key: str, parser: ConfigParser) -> bool:

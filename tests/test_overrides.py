@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from monai.bundle import run
 
-from semimed_monai.overrides import refuse_unknown_overrides, unknown_keys
+from semimed_monai.overrides import refuse_unknown_overrides, unknown_keys, words_for_numbers
 
 RECIPE: dict[str, Any] = {
     "labelled_share": 0.1,
@@ -59,6 +59,23 @@ def test_a_command_with_a_misspelt_name_does_not_run(recipe: Path, capsys: pytes
         run("run", config_file=str(recipe), labeled_share=0.5)
     assert "train.json has no such settings; correct the command:" in str(raised.value.__cause__)
     assert "did you mean 'labelled_share'?" in str(raised.value.__cause__)
+    assert "share" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("key", "value"), [("seed", "one"), ("rate", "fast"), ("phantoms#people", "few")])
+def test_words_are_no_numbers(recipe: Path, key: str, value: str) -> None:
+    content = json.loads(recipe.read_text())
+    content |= {"rate": "$@settings['rate']", "profiles": {"phantom": {"rate": 0.1}, "table": "%profiles#phantom"}}
+    content["phantoms"]["people"] = 8
+    recipe.write_text(json.dumps(content))
+    assert words_for_numbers([recipe], {key: value, "labelled_share": "$1 / 2"}) == [f"{key} {value!r}"]
+    assert words_for_numbers([recipe], {key: 3, "rate": "@seed"}) == []
+
+
+def test_a_command_with_words_for_numbers_does_not_run(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError) as raised:
+        run("run", config_file=str(recipe), labelled_share="ten")
+    assert "train.json has numbers there; correct the command:\n  - labelled_share 'ten'" in str(raised.value.__cause__)
     assert "share" not in capsys.readouterr().out
 
 

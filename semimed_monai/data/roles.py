@@ -53,20 +53,24 @@ def of_role(dataset: Any, role: str) -> Subset[Any]:
 
 
 def require_boxes(datalist: Datalist, sections: Sequence[str]) -> None:
-    """Refuse, before anything runs, positives whose finds could be neither right nor wrong.
+    """Refuse, before anything runs, sections in which finds could be neither right nor wrong.
 
     Raises:
-        ValueError: these positives of these sections have no box.
+        ValueError: a section without a positive, these positives without a box, or these negatives with one.
     """
     for section in dict.fromkeys(sections):
         items = datalist.section(section)
-        without = [item["id"] for item in items if item["label"] == 1 and not item.get("boxes")]
-        if without:
-            more = f" and {len(without) - 5} more" if len(without) > 5 else ""
-            raise ValueError(
-                f"{len(without)} positives of the section {section} have no box, which FROC needs: "
-                f"{', '.join(without[:5])}{more}: add boxes, or leave them out"
-            )
+        if not any(item["label"] == 1 for item in items):
+            raise ValueError(f"the section {section} has no positive, which FROC needs: add some with their boxes")
+        for label, kind, wrong, remedy in (
+            (1, "positives", "have no box, which FROC needs", "add boxes, or leave them out"),
+            (0, "negatives", "have boxes", "remove the boxes, or correct the labels"),
+        ):
+            found = [item["id"] for item in items if item["label"] == label and bool(item.get("boxes")) != label]
+            if found:
+                more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+                names = f"{', '.join(found[:5])}{more}"
+                raise ValueError(f"{len(found)} {kind} of the section {section} {wrong}: {names}: {remedy}")
 
 
 def role_problem(item: Mapping[str, Any], section: str) -> str | None:

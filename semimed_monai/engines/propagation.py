@@ -96,7 +96,7 @@ class PropagationEvaluator(SectionEvaluator):
         self._read = read
         self.references, self.neighbours, self.alpha = references, neighbours, alpha
 
-    def run(self, *arguments: Any, **settings: Any) -> None:
+    def run(self, *arguments: Any, **settings: Any) -> None:  # type: ignore[override]  # MONAI's own has another form
         """Propagate with the network as it is now, then evaluate."""
         embeddings, labels = self._embedded()
         several = labels.ndim > 1

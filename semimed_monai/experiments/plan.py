@@ -15,7 +15,8 @@ It lies in a bundle's folder `experiments/`, and its paths are relative to the b
 
 A method may name the `columns` it has (all, if it does not) and the `network` whose scores are compared: `teacher`
 where there is one. `first_seed` is 0 unless the file says otherwise: seeds that were used to settle a setting are not
-reported.
+reported. With `"folds": true` a seed is a fold: runs of different seeds are of different parts of one data set, and
+methods are compared within each.
 """
 
 from __future__ import annotations
@@ -48,11 +49,13 @@ _FORM = {
         "methods": {"type": "object", "additionalProperties": _METHOD, "minProperties": 1},
         "baseline": {"type": "string"},
         "first_seed": {"type": "integer", "minimum": 0},
+        "folds": {"type": "boolean"},
     },
 }
 """What jsonschema checks; keys, and names that refer to others, are checked here, for messages that name them."""
 
-_KEYS = ("title", "configs", "overrides", "scores", "columns", "methods", "baseline", "first_seed")
+_OPTIONAL = ("overrides", "first_seed", "folds")
+_KEYS = ("title", "configs", "scores", "columns", "methods", "baseline", *_OPTIONAL)
 _METHOD_KEYS = ("overrides", "paper", "columns", "network")
 
 
@@ -132,6 +135,7 @@ class Experiment:
     baseline: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     first_seed: int = 0
+    folds: bool = False
     file: Path = Path()
 
     @classmethod
@@ -169,6 +173,7 @@ class Experiment:
             baseline=given["baseline"],
             overrides=given.get("overrides", {}),
             first_seed=given.get("first_seed", 0),
+            folds=given.get("folds", False),
             file=path,
         )
 
@@ -209,8 +214,7 @@ def _problems(given: Any) -> list[str]:
     """What is wrong with the content of an experiment's file, all of it."""
     if not isinstance(given, dict):
         return ["it holds no object"]
-    optional = ("overrides", "first_seed")
-    missing = [f"{key!r} is missing" for key in _KEYS if key not in given and key not in optional]
+    missing = [f"{key!r} is missing" for key in _KEYS if key not in given and key not in _OPTIONAL]
     unknown = [f"{key!r} is none of {', '.join(_KEYS)}" for key in given if key not in _KEYS]
     if missing or unknown:
         return missing + unknown

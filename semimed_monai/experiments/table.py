@@ -47,7 +47,8 @@ class Results:
         self.found = [Found(cell, read_metrics(cell.folder)) for cell in cells if cell.metrics.is_file()]
         if not self.found:
             raise ValueError(f"no cell of {experiment.file} is finished yet")
-        refuse_unequal(one.metrics for one in self.found)
+        for seed in {one.cell.seed if experiment.folds else None for one in self.found}:
+            refuse_unequal(one.metrics for one in self.found if seed in (None, one.cell.seed))
         self.rows = [
             {
                 **dict(zip(_FACTS, (one.cell.method, network, one.cell.column, one.cell.seed), strict=True)),
@@ -135,11 +136,12 @@ class Results:
         first = self.found[0].metrics
         seeds = sorted({one.cell.seed for one in self.found})
         measured = f"{first['dataset']}, version {first['dataset_version']}, section {first['section']}"
-        how = f"profile {first['profile']}, seeds {', '.join(map(str, seeds))}"
+        kind = "folds" if self.experiment.folds else "seeds"
+        how = f"profile {first['profile']}, {kind} {', '.join(map(str, seeds))}"
         papers = "; in brackets the paper's numbers" if any(m.paper for m in self.experiment.methods.values()) else ""
         lines = [f"{measured}; {how}{papers}."]
         shapes = next(iter(first["scores"].values()))
-        if "tiou_disc" in shapes:
+        if "tiou_disc" in shapes and not self.experiment.folds:
             disc, ones = (100 * shapes[name]["value"] for name in ("tiou_disc", "tiou_ones"))
             lines.append(f"TIoU of a centred disc {disc:.1f}, of a map of ones {ones:.1f}.")
         return lines

@@ -44,15 +44,14 @@ class Tracking:
         if self._run_of(cell.folder):
             return
         metrics = read_metrics(cell.folder)
-        tags = {
+        tags: dict[str, str] = {
             MLFLOW_RUN_NAME: str(cell),
             MLFLOW_PARENT_RUN_ID: self._parent.info.run_id,
             _FOLDER: str(cell.folder),
             "bundle": self.bundle,
             "method": cell.method,
-            "labelled_share": str(metrics["labelled_share"]),
             "seed": str(cell.seed),
-            "dataset_digest": str(metrics["dataset_digest"]),
+            **{name: str(metrics[name]) for name in ("labelled_share", "dataset_digest") if name in metrics},
         }
         run = self._client.create_run(self._place, tags=tags).info.run_id
         log_settings(self._client, run, cell.settings)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-from semimed_monai.files import save_tensors
-from semimed_monai.networks.card import write_card
+from semimed_monai.files import whole, write_tensors
+from semimed_monai.networks.card import card_text
 
 logger = logging.getLogger("semimed")
 
@@ -123,8 +124,11 @@ class KeepBest:
             self._trainer.terminate()
 
     def _write(self) -> None:
-        if self.card is not None:
-            path, network = next(iter(self.save.items()))
-            write_card(path.with_name("network.json"), {"arguments": network.arguments, **self.card})
-        for path, network in self.save.items():
-            save_tensors(path, network.state_dict())
+        """All of them are written before the first takes its name: weights and card are of one network."""
+        with ExitStack() as files:
+            if self.card is not None:
+                path, network = next(iter(self.save.items()))
+                card = files.enter_context(whole(path.with_name("network.json")))
+                card.write_text(card_text({"arguments": network.arguments, **self.card}))
+            for path, network in self.save.items():
+                write_tensors(files.enter_context(whole(path)), network.state_dict())

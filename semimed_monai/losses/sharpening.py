@@ -7,7 +7,7 @@ Looked for: MONAI and torchmetrics have softmax temperatures; none sharpens abou
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from typing import Any, cast
 
 import ignite.distributed as idist
@@ -117,8 +117,16 @@ class SharpenedConsistency(MapConsistency):
         self.register_buffer("guide", torch.full((3,), torch.nan))  # t, a and m
 
     def attach(self, engine: Engine) -> None:
-        """Set t and a before each epoch."""
+        """Set t and a before each epoch, for which there must be images."""
+        engine.add_event_handler(Events.STARTED, self._require_positives)
         engine.add_event_handler(Events.EPOCH_STARTED, self._set)
+
+    def _require_positives(self) -> None:
+        if isinstance(self.positives, Sized) and not len(self.positives):
+            raise ValueError(
+                f"there is no image of {', '.join(self.roles)} to set t and a by: add the role to `roles`, and such "
+                "images to the datalist's training section, or disable this term"
+            )
 
     def _set(self, engine: Any) -> None:
         if not self.begun(engine.state.epoch / engine.state.max_epochs):  # at the epoch's end
@@ -152,5 +160,5 @@ def median_score(network: torch.nn.Module, batches: Iterable[Mapping[str, Any]],
     own = torch.cat(scores).tolist() if scores else []
     everyone = [score for part in cast(list[list[float]], idist.all_gather(own)) for score in part]
     if not everyone:
-        raise ValueError("there is no positive image to set t and a by: the datalist's training section needs some")
+        raise ValueError("there is no positive image to set t and a by: give some")
     return statistics.median(everyone)

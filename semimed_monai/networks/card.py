@@ -19,7 +19,12 @@ _OTHER = "these are the weights of another network"
 def write_card(path: str | Path, card: Mapping[str, Any]) -> None:
     """The card as JSON, whole or not at all."""
     with whole(path) as file:
-        file.write_text(json.dumps(card, indent=2) + "\n")
+        file.write_text(card_text(card))
+
+
+def card_text(card: Mapping[str, Any]) -> str:
+    """What stands in a card's file."""
+    return json.dumps(card, indent=2) + "\n"
 
 
 def read_card(path: str | Path, **otherwise: Any) -> dict[str, Any]:

@@ -97,14 +97,15 @@ class Evaluation:
             rows += [{"network": name, **row} for row in predictions.table(self.classes)]
         result = {**self.facts, "scores": scores}
         if idist.get_rank() == 0:
-            with whole(self.output_dir / "metrics.json") as file:
-                file.write_text(json.dumps(_without_nan(result), indent=2) + "\n")
             write_table(self.output_dir / "predictions.csv", rows)
             self._predictions[self._first].save(self.output_dir)
             if self.cases is not None:
                 self.cases.save(self.output_dir / "cases.npz", self._first)
             if self.relations is not None:
                 self.relations.save(self.output_dir / "relations.npz")
+            # Last: who finds it takes the evaluation for done.
+            with whole(self.output_dir / "metrics.json") as file:
+                file.write_text(json.dumps(_without_nan(result), indent=2) + "\n")
             logger.info("%s\n%s", ", ".join(f"{key} {value}" for key, value in self.facts.items()), _table(scores))
         return result
 

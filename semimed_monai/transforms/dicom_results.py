@@ -203,7 +203,8 @@ def _capture(
     laterality = origin[0].get("Laterality") or ""
     if laterality or result.BodyPartExamined not in _UNPAIRED:
         result.Laterality = laterality
-    if (across := _spacing(source.grid)) is not None:
+    # Only what the source says of the patient: a radiograph's pitch is often its detector's.
+    if origin[0].get("PixelSpacing") and (across := _spacing(source.grid)) is not None:
         result.PixelSpacing = [
             f"{spacing * n / drawn:.10f}"[:16]
             for spacing, n, drawn in zip(across, source.grid.size[1:], picture.shape, strict=False)

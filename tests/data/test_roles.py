@@ -114,6 +114,15 @@ def test_positives_without_a_box_are_named_together(films, changed):
         require_boxes(Datalist(films), ["test", "validation"])
 
 
+def test_a_section_where_finds_cannot_be_judged_is_refused(films, changed):
+    changed(films, lambda head: [item.update(boxes=BOX) for item in head["test"] if item["label"] == 0])
+    with pytest.raises(ValueError, match=r"^1 negatives of the section test have boxes: .*: remove the boxes, or"):
+        require_boxes(Datalist(films), ["test"])
+    changed(films, lambda head: head.update(test=[item for item in head["test"] if item["label"] == 0]))
+    with pytest.raises(ValueError, match="the section test has no positive, which FROC needs: add some"):
+        require_boxes(Datalist(films), ["test"])
+
+
 def test_a_role_that_no_item_has_is_said(films, changed):
     changed(films, lambda head: head["training"].pop(7) and head["training"].pop(5))
     with pytest.raises(ValueError, match=r"'films' has no training item of role N_pub: add some, or leave"):

@@ -156,6 +156,24 @@ def test_children_in_mlflow_can_be_found_and_are_logged_once(
     assert json.loads((tmp_path / "runs/mt/10/1/metrics.json").read_text())["seed"] == 1
 
 
+def test_a_bundle_without_a_labelled_share_is_logged_too(
+    write_experiment: WriteExperiment, write_metrics: WriteMetrics, tmp_path: Path
+) -> None:
+    experiment = write_experiment()
+    cell = experiment.cells(tmp_path / "runs", seeds=1)[0]
+    write_metrics(cell, 0.5)
+    content = json.loads(cell.metrics.read_text())
+    del content["labelled_share"]
+    cell.metrics.write_text(json.dumps(content))
+    tracking = Tracking(experiment, tmp_path / "runs")
+    tracking.log(cell)
+    client = MlflowClient(tracking.uri)
+    place = client.get_experiment_by_name("bundle")
+    assert place is not None
+    (child,) = client.search_runs([place.experiment_id], "tags.method = 'MT' and tags.dataset_digest = 'd'")
+    assert "labelled_share" not in child.data.tags
+
+
 @pytest.mark.usefixtures("recipe")
 def test_if_all_cells_fail_that_is_said(
     write_experiment: WriteExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]

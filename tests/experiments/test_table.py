@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,23 @@ def test_runs_that_cannot_be_compared_are_refused(
     write_metrics(first, 0.5)
     write_metrics(second, 0.5, **other)
     with pytest.raises(ValueError, match=next(iter(other))):
+        Results(experiment, cells)
+
+
+def test_folds_are_compared_each_by_itself(
+    write_experiment: WriteExperiment, write_metrics: WriteMetrics, tmp_path: Path
+) -> None:
+    """Runs of different folds are of different datalists; those of one fold are not."""
+    experiment = write_experiment(folds=True)
+    cells = experiment.cells(tmp_path / "runs", seeds=2)
+    for cell in cells:
+        write_metrics(cell, 0.5 + 0.1 * cell.seed, dataset_digest=f"fold {cell.seed}")
+    assert "folds 1, 2" in Results(experiment, cells).markdown()
+    with pytest.raises(ValueError, match="they differ in dataset_digest: fold 1, fold 2"):
+        Results(write_experiment(), cells)
+    shutil.rmtree(cells[0].folder)
+    write_metrics(cells[0], 0.5, dataset_digest="another")
+    with pytest.raises(ValueError, match="they differ in dataset_digest: another, fold 1"):
         Results(experiment, cells)
 
 

@@ -140,14 +140,26 @@ def test_its_state_goes_on_in_another_run(tmp_path: Path) -> None:
     assert other.handler.state_dict() == {"best": 0.5, "best_epoch": 1, "validations_since": 2}
 
 
+def half_a_file(_content: Any, file: BinaryIO) -> None:
+    file.write(b"PK half a file")
+    raise OSError("No space left on device")
+
+
+def test_weights_and_their_card_change_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a folder has an earlier run's: after a write that failed both are the earlier run's."""
+    Run(tmp_path, card={"size": 96}).validate(0.5)
+    later = Run(tmp_path, card={"size": 128})
+    monkeypatch.setattr(torch, "save", half_a_file)
+    with pytest.raises(OSError, match="No space left"):
+        later.validate(0.4, 0.6)
+    assert later.kept() == 1
+    assert json.loads(later.file.with_name("network.json").read_text())["size"] == 96
+    assert sorted(path.name for path in later.file.parent.iterdir()) == ["model.pt", "network.json"]
+
+
 def test_a_write_that_fails_leaves_the_old_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run.validate(0.5)
-
-    def half(_content: Any, file: BinaryIO) -> None:
-        file.write(b"PK half a file")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(torch, "save", half)
+    monkeypatch.setattr(torch, "save", half_a_file)
     with pytest.raises(OSError, match="No space left"):
         run.validate(0.6)
     assert run.kept() == 1

@@ -243,6 +243,22 @@ def test_the_median_of_the_highest_values() -> None:
         median_score(network, [], torch.device("cpu"))
 
 
+def test_a_run_without_positives_does_not_start(make_trainer: Callable[..., SemiSupervisedTrainer]) -> None:
+    """Not after a first stage that needs none."""
+    rows = [{"image": torch.rand(1, 1, 4, 4), "mask": torch.zeros(1, 1, 4, 4), "role": POSITIVE, "id": ["a"]}]
+    network = Brightest()
+    trainer = make_trainer(
+        network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.0),
+        teacher=Teacher(network, kind="self", mode="eval"),
+        criterion=Criterion({"sharpened": SharpenedConsistency([], ramp=StageRamp(0.5))}),
+        train_data_loader=rows,
+    )
+    with pytest.raises(ValueError, match="there is no image of P_pub to set t and a by: add the role to `roles`"):
+        trainer.run()
+    assert trainer.state.iteration == 0
+
+
 def test_each_epoch_sets_t_and_a_by_the_student(make_trainer: Callable[..., SemiSupervisedTrainer]) -> None:
     """The student halves between the epochs, and with it m; the teacher is the student itself, unaugmented."""
     network = Brightest()

@@ -156,8 +156,8 @@ def read_answers(path: Path) -> tuple[list[str], dict[str, Any]]:
             break
     else:
         raise ValueError(
-            f"{path} has no columns {Grades.columns}… or {Overlaps.columns}…: this page is for bundles that grade, find "
-            "or segment something in images"
+            f"{path} has no columns {Grades.columns}… or {Overlaps.columns}…: this page is for bundles that grade, "
+            "find or segment something in images"
         )
     networks = dict.fromkeys(row["network"] for row in rows)
     answers = {name: kind.of([row for row in rows if row["network"] == name], classes) for name in networks}
