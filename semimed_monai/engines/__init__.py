@@ -10,6 +10,7 @@ from semimed_monai.engines.evaluator import (
     read_segmentation,
 )
 from semimed_monai.engines.memory import keep_freed_memory
+from semimed_monai.engines.precision import fastest_precision
 from semimed_monai.engines.processes import is_not_first, join_processes, local_device, on_device
 from semimed_monai.engines.propagation import PropagationEvaluator, propagate
 from semimed_monai.engines.trainer import NonFiniteLossError, OptimiserEvents, SemiSupervisedTrainer, term_values
@@ -20,6 +21,7 @@ __all__ = [
     "PropagationEvaluator",
     "SectionEvaluator",
     "SemiSupervisedTrainer",
+    "fastest_precision",
     "is_not_first",
     "join_processes",
     "keep_freed_memory",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,28 @@ from torch import Tensor
 from semimed_monai.vocabulary import Outputs
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def fastest_precision(device: torch.device | str, cpuinfo: str | Path = "/proc/cpuinfo") -> str:
+    """`bf16` where the device computes in it, else `fp32`: a processor without such instructions emulates them, and
+    takes many times as long.
+
+    Looked for: torch tells whether a GPU has them, and of CPUs in private functions only; so what Linux says counts,
+    and elsewhere a CPU has none.
+
+    >>> fastest_precision("cpu", cpuinfo="no such file")
+    'fp32'
+    """
+    device = torch.device(device)
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    try:
+        text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "fp32"
+    lines = (line.partition(":") for line in text.splitlines())
+    flags = {flag for name, _, value in lines if name.strip() in ("flags", "Features") for flag in value.split()}
+    return "bf16" if flags & {"avx512_bf16", "amx_bf16", "bf16"} else "fp32"
 
 
 def checked(precision: str, device: torch.device) -> str:
