@@ -18,6 +18,15 @@ from semimed_monai.data.phantoms.chest import (
 from semimed_monai.data.phantoms.chest_set import CHEST_CLASSES, STANDARD_COUNTS, ChestCounts, chest_phantom_set
 from semimed_monai.data.phantoms.figure import draw_phantoms
 from semimed_monai.data.phantoms.files import write_dicom_radiograph, write_dicom_series, write_nifti, write_png
+from semimed_monai.data.phantoms.findings import (
+    FINDING_PHANTOM_VERSION,
+    FINDINGS,
+    STANDARD_FINDINGS,
+    FindingAppearance,
+    FindingPhantom,
+    finding_phantom,
+)
+from semimed_monai.data.phantoms.findings_set import finding_phantom_set
 from semimed_monai.data.phantoms.knee import KneePhantom, knee_phantom
 from semimed_monai.data.phantoms.knee_set import cartilage_mask, knee_phantom_set
 from semimed_monai.data.phantoms.skin import (
@@ -33,6 +42,8 @@ from semimed_monai.data.phantoms.skin_set import skin_phantom_set
 __all__ = [
     "CHEST_CLASSES",
     "CHEST_PHANTOM_VERSION",
+    "FINDINGS",
+    "FINDING_PHANTOM_VERSION",
     "KNEE_CLASSES",
     "KNEE_PHANTOM_VERSION",
     "KNEE_TISSUES",
@@ -40,11 +51,14 @@ __all__ = [
     "SKIN_PHANTOM_VERSION",
     "STANDARD_CHEST",
     "STANDARD_COUNTS",
+    "STANDARD_FINDINGS",
     "STANDARD_KNEE",
     "STANDARD_SKIN",
     "ChestAnatomy",
     "ChestCounts",
     "ChestPhantom",
+    "FindingAppearance",
+    "FindingPhantom",
     "KneeAnatomy",
     "KneePhantom",
     "SkinAppearance",
@@ -53,6 +67,8 @@ __all__ = [
     "chest_phantom",
     "chest_phantom_set",
     "draw_phantoms",
+    "finding_phantom",
+    "finding_phantom_set",
     "grade_of",
     "knee_phantom",
     "knee_phantom_set",

@@ -8,6 +8,7 @@ and skimage.data have no thorax; TorchIO transforms given images.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,9 @@ CHEST_PHANTOM_VERSION = "2"
 
 # One random stream per concern: a fracture drawn otherwise leaves anatomy and noise as they are.
 STREAMS = ("place", "tissue", "fracture", "distractor", "noise")
+SIGNALS = ("soft", "lung", "heart", "spine", "rib_signal")  # in the order in which they are drawn
 FIELD = 340.0  # mm
+SIDES = (-1, 1)  # of the picture: the patient's right, and left
 
 
 @dataclass(frozen=True)
@@ -106,10 +109,10 @@ def chest_phantom(seed: int, index: int, broken: bool, anatomy: ChestAnatomy = S
     if seed < 0 or index < 0:
         raise ValueError(f"a phantom's seed and index must not be negative, got seed {seed} and index {index}")
     streams = {name: np.random.default_rng([seed, index, 100 + place]) for place, name in enumerate(STREAMS)}
-    chest = _Chest(streams["place"], streams["tissue"], anatomy)
+    chest = Chest(streams["place"], streams["tissue"], anatomy)
     boxes = chest.break_bones(streams["fracture"]) if broken else ()
-    chest.paint(streams["distractor"])
-    return ChestPhantom(_film(chest.signal, streams["noise"], anatomy), boxes, chest.spacing)
+    chest.paint(streams["distractor"], streams["tissue"])
+    return ChestPhantom(exposed(chest.signal, streams["noise"], anatomy), boxes, chest.spacing)
 
 
 def _level(rng: np.random.Generator, bounds: Range) -> float:
@@ -153,30 +156,61 @@ class _Bone:
         return np.asarray(band * ends * rim * (1 - gap), dtype=np.float32)
 
 
-class _Chest:
-    """The noise-free picture: `signal` (H×W) is about 0 to 1 after `paint`."""
+class Chest:
+    """The noise-free picture: `signal` (H×W) is about 0 to 1 after `paint`; `vessels` is what the lungs' add to it.
 
-    def __init__(self, place: np.random.Generator, tissue: np.random.Generator, anatomy: ChestAnatomy) -> None:
+    Args:
+        place: the random stream of where things are, in mm: `x` (1×W) from the body's middle and `y` (H×1) down.
+        tissue: that of how bright they are: `levels`.
+        anatomy: the ranges that both draw from.
+        moved: how far to the right and down this body lies from where it would, in mm, and how many times larger.
+    """
+
+    def __init__(
+        self,
+        place: np.random.Generator,
+        tissue: np.random.Generator,
+        anatomy: ChestAnatomy,
+        moved: tuple[float, float, float] = (0.0, 0.0, 1.0),
+    ) -> None:
         self.anatomy, self.tissue = anatomy, tissue
         self.spacing = FIELD / anatomy.size
-        axis = ((np.arange(anatomy.size) + 0.5) * self.spacing).astype(np.float32)
+        pixels = ((np.arange(anatomy.size) + 0.5) * self.spacing).astype(np.float32)
+        *shift, larger = moved
+        across, down = (pixels / larger + (FIELD / 2 - (FIELD / 2 + far) / larger) for far in shift)
         self.middle = float(FIELD / 2 + place.uniform(-anatomy.shift, anatomy.shift))
-        self.x, self.y = axis[None, :] - np.float32(self.middle), axis[:, None]
+        self.x, self.y = across[None, :] - np.float32(self.middle), down[:, None]
         self.half = _level(place, anatomy.half_width)
         self.apex, self.base = _level(place, anatomy.apex), _level(place, anatomy.base)
-        self.lungs = [self._lung(place, side) for side in (-1, 1)]
-        self.ribs = [bone for side in (-1, 1) for bone in self._ribs(place, side)]
-        self.clavicles = [self._clavicle(place, side) for side in (-1, 1)]
+        self.lung_halves = {side: float(self.half * place.uniform(0.36, 0.42)) for side in SIDES}
+        self.lungs = {side: self.lung(side) for side in SIDES}
+        self.ribs = [bone for side in SIDES for bone in self._ribs(place, side)]
+        self.clavicles = [self._clavicle(place, side) for side in SIDES]
         self.heart = place.uniform((10, -75, 48, 55), (28, -45, 68, 75))  # from the middle, from the base, two radii
+        self.levels = {name: _level(tissue, getattr(anatomy, name)) for name in SIGNALS}
         self.signal: Plane = np.zeros((anatomy.size, anatomy.size), np.float32)
+        self.vessels: Plane = self.signal
 
-    def _lung(self, rng: np.random.Generator, side: int) -> Plane:
-        """Share of each pixel that is lung, of one side."""
-        centre, half = side * self.half * 0.53, self.half * rng.uniform(0.36, 0.42)
+    def reach(self, side: int, right: float = 0.0, down: float = 0.0) -> Plane:
+        """How far from the middle of a lung, which may be moved by some mm, a place is: 1 at its border."""
+        centre, half = side * self.half * 0.53, self.lung_halves[side]
         middle, tall = (self.apex + self.base) / 2, (self.base - self.apex) / 2
-        width = half * np.clip(1 + 0.25 * (self.y - middle) / tall, 0.4, None)
-        reach = (np.abs((self.x - centre) / width) ** 2.4 + np.abs((self.y - middle) / tall) ** 2.8) ** (1 / 2.5)
-        return np.asarray(np.clip(0.5 + (1 - reach) * half / (4 * self.spacing), 0, 1), dtype=np.float32)
+        x, y = self.x - right, self.y - down
+        width = half * np.clip(1 + 0.25 * (y - middle) / tall, 0.4, None)
+        reach: Plane = (np.abs((x - centre) / width) ** 2.4 + np.abs((y - middle) / tall) ** 2.8) ** (1 / 2.5)
+        return reach
+
+    def lung(self, side: int) -> Plane:
+        """Share of each pixel that is lung, of one side."""
+        edge = (1 - self.reach(side)) * self.lung_halves[side] / (4 * self.spacing)
+        return np.asarray(np.clip(0.5 + edge, 0, 1), dtype=np.float32)
+
+    def heart_shape(self, wider: float = 0.0) -> NDArray[np.floating[Any]]:
+        """How thick the heart is at each pixel, up to 1; it may be some mm wider."""
+        right, above, wide, tall = self.heart
+        reach = np.hypot((self.x - right) / (wide + wider), (self.y - self.base - above) / tall)
+        thick: NDArray[np.floating[Any]] = np.clip((1 - reach) * 6, 0, 1)
+        return thick
 
     def _ribs(self, rng: np.random.Generator, side: int) -> list[_Bone]:
         anatomy = self.anatomy
@@ -217,37 +251,44 @@ class _Chest:
             boxes.append((x0, y0, x1, y1))
         return tuple(boxes)
 
-    def paint(self, odd: np.random.Generator) -> None:
-        """All of it, from the soft tissue to the film's distractors."""
-        anatomy, tissue, x, y = self.anatomy, self.tissue, self.x, self.y
+    def paint(self, odd: np.random.Generator, grain: np.random.Generator) -> None:
+        """All of it, from the soft tissue to the distractors (drawn from `odd`), with a texture (from `grain`)."""
+        anatomy, levels, x, y = self.anatomy, self.levels, self.x, self.y
         body = np.clip(0.5 + (self.half + 14 + 0.06 * y - np.abs(x)) / 6, 0, 1)
-        signal = np.asarray(_level(tissue, anatomy.soft) * body, dtype=np.float32)
-        lungs = np.maximum(*self.lungs)
-        signal -= lungs * _level(tissue, anatomy.lung)
-        right, above, wide, tall = self.heart
-        reach = np.hypot((x - right) / wide, (y - self.base - above) / tall)
-        signal += np.clip((1 - reach) * 6, 0, 1) * lungs * _level(tissue, anatomy.heart)
+        signal = np.asarray(levels["soft"] * body, dtype=np.float32)
+        lungs = np.maximum(*self.lungs.values())
+        signal -= lungs * levels["lung"]
+        signal += self.heart_shape() * lungs * levels["heart"]
         vertebrae = 0.85 + 0.15 * np.cos(2 * np.pi * y / 24)
-        signal += np.clip(0.5 + (13 - np.abs(x)) / 5, 0, 1) * vertebrae * _level(tissue, anatomy.spine)
-        bright = _level(tissue, anatomy.rib_signal)
+        signal += np.clip(0.5 + (13 - np.abs(x)) / 5, 0, 1) * vertebrae * levels["spine"]
         for bone in (*self.ribs, *self.clavicles):
-            signal += bright * tissue.uniform(0.85, 1.15) * bone.inside(x, y, self.spacing)
-        signal += _texture(tissue, signal.shape, 1.5, anatomy.texture) + _texture(
-            tissue, signal.shape, 8, anatomy.texture
+            signal += levels["rib_signal"] * self.tissue.uniform(0.85, 1.15) * bone.inside(x, y, self.spacing)
+        signal += _texture(grain, signal.shape, 1.5, anatomy.texture) + _texture(
+            grain, signal.shape, 8, anatomy.texture
         )
-        self.signal = signal + self._distractors(odd, lungs)
+        self.vessels = self._vessels(odd, lungs)
+        self.signal = signal + self._with_distractors(odd, self.vessels)
 
-    def _distractors(self, rng: np.random.Generator, lungs: Plane) -> Plane:
-        """Vessels from the hila, nodules and calcifications, tubes."""
-        anatomy, found = self.anatomy, np.zeros_like(self.signal)
-        hilum = (self.apex + self.base) / 2 + 5
-        for side in (-1, 1):
-            for _ in range(rng.integers(anatomy.vessels + 1)):
+    @property
+    def hilum(self) -> float:
+        """How far down vessels leave the mediastinum."""
+        return (self.apex + self.base) / 2 + 5
+
+    def _vessels(self, rng: np.random.Generator, lungs: Plane) -> Plane:
+        """From the hila into the lungs, thinner and thinner."""
+        found = np.zeros_like(self.signal)
+        for side in SIDES:
+            for _ in range(rng.integers(self.anatomy.vessels + 1)):
                 angle, length, width, bright = rng.uniform((-1.4, 30, 0.8, 0.01), (1.4, 90, 2.2, 0.05))
-                dx, dy = side * self.x - 22, self.y - hilum
+                dx, dy = side * self.x - 22, self.y - self.hilum
                 along, across = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
                 thin = width * np.clip(1 - along / length, 0, 1)
                 found += bright * (along > 0) * np.clip(0.5 + (thin - np.abs(across)) / self.spacing, 0, 1) * lungs
+        return found
+
+    def _with_distractors(self, rng: np.random.Generator, vessels: Plane) -> Plane:
+        """Vessels, nodules and calcifications, tubes."""
+        anatomy, found = self.anatomy, vessels.copy()
         for _ in range(rng.integers(anatomy.spots + 1)):
             right, down, size, bright = rng.uniform((-110, 60, 1.5, 0.02), (110, 270, 5, 0.1))
             distance = (self.x - right) ** 2 + (self.y - down) ** 2
@@ -264,7 +305,7 @@ def _texture(rng: np.random.Generator, shape: tuple[int, ...], size: float, boun
     return np.asarray(noise / noise.std() * _level(rng, bounds), dtype=np.float32)
 
 
-def _film(signal: Plane, rng: np.random.Generator, anatomy: ChestAnatomy) -> NDArray[np.uint16]:
+def exposed(signal: Plane, rng: np.random.Generator, anatomy: ChestAnatomy) -> NDArray[np.uint16]:
     """12 bits, after a blur and noise that is stronger where fewer photons come through."""
     blurred = gaussian_filter(signal, _level(rng, anatomy.blur), truncate=3)
     sigma = _level(rng, anatomy.noise) * (0.6 + 0.8 * np.clip(blurred, 0, 1))
