@@ -1,0 +1,400 @@
+"""The bundles `stsc_skin_classification` and `stsc_chest_classification` as a user runs them: real processes, images
+and folders. They are one recipe, of classes that exclude each other and of findings each by itself.
+
+What dcmt's tests show of the common engine (MLflow, the page that fails) is not shown again.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from PIL import Image
+from runs import checked_workflow, deployed_of, into, same, state_of, weights_of
+
+from semimed_monai.data import Datalist
+from semimed_monai.data.phantoms import (
+    FINDINGS,
+    SKIN_CLASSES,
+    SkinAppearance,
+    finding_phantom_set,
+    skin_phantom_set,
+)
+from semimed_monai.experiments import Experiment
+
+BUNDLES = Path(__file__).parents[2] / "bundles"
+TINY = (
+    "--profile=phantom",
+    "--image_size=32",
+    "--layers=[1, 2]",
+    "--growth=8",
+    "--stem=16",
+    "--max_epochs=3",
+    "--steps_per_epoch=4",
+    "--labelled_rows=8",
+    "--unlabelled_rows=8",
+    "--ramp_start=0",
+    "--relation_threshold=0.1",
+    "--test#evaluation#bootstrap_repeats=20",
+)
+TERMS = ("classification", "consistency", "relations", "temporal")
+
+Run = Callable[..., str]
+
+
+def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads((folder / "datalist.json").read_text())
+    edit(content)
+    (folder / "datalist.json").write_text(json.dumps(content))
+
+
+@dataclass(frozen=True)
+class Sort:
+    """One of the two bundles.
+
+    Args:
+        classes: that its phantoms have.
+        channels: of its images.
+        tables: of the paper, that it has.
+        other: another label in place of one.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    channels: int
+    tables: tuple[str, ...]
+    other: Callable[[Any], Any]
+
+    @property
+    def configs(self) -> Path:
+        return BUNDLES / self.name / "configs"
+
+    @property
+    def train(self) -> Path:
+        return self.configs / "train.json"
+
+
+SKIN = Sort("stsc_skin_classification", SKIN_CLASSES, 3, ("table1", "table3", "table4"), lambda label: (label + 3) % 7)
+CHEST = Sort("stsc_chest_classification", FINDINGS, 1, ("table2",), lambda label: [1 - there for there in label])
+
+
+@pytest.fixture(scope="module", params=[SKIN, CHEST], ids=["skin", "chest"])
+def sort(request: pytest.FixtureRequest) -> Sort:
+    found: Sort = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finding_phantom_set(tmp_path_factory.mktemp("films") / "set", patients=200)
+
+
+@pytest.fixture(scope="module")
+def images(sort: Sort, films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its datalist says which half is labelled: chosen by the reader, that would follow the labels."""
+    folder = tmp_path_factory.mktemp("images") / sort.name
+    if sort is SKIN:
+        skin_phantom_set(folder, lesions=120, appearance=SkinAppearance(size=32))
+    else:
+        shutil.copytree(films, folder)
+
+    def choose(head: dict[str, Any]) -> None:
+        for item in head["training"]:
+            item["labelled"] = int(re.sub(r"\D", "", item["group"])) % 2 == 0
+
+    change(folder, choose)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(sort: Sort, run_bundle: Run, images: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """One small training: its folder, and what it printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    return folder, run_bundle(sort.train, *TINY, f"--dataset_dir={images}", *into(folder), cwd=folder, new=True)
+
+
+def answers_of(folder: Path) -> dict[str, list[float]]:
+    """The deployed network's probabilities by id."""
+    with (folder / "predictions.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["network"] == "teacher"]
+    names = [name for name in rows[0] if name.startswith("probability/")]
+    return {row["id"]: [float(row[name]) for name in names] for row in rows}
+
+
+def test_it_says_its_terms_and_leaves_the_papers_scores(sort: Sort, trained: tuple[Path, str]) -> None:
+    folder, said = trained
+    assert all(f"{term} " in said for term in (*TERMS, "auc"))
+    scores = json.loads((folder / "metrics.json").read_text())["scores"]
+    assert list(scores) == ["teacher", "student"]
+    if sort is SKIN:
+        assert {"class_accuracy", "recall", "specificity", "auc", "f1", "tiou"} <= scores["teacher"].keys()
+    else:
+        assert scores["teacher"].keys() == {"auc", *(f"auc/{name}" for name in FINDINGS)}
+    assert "Relation matrices of" in (folder / "report.html").read_text()
+    assert state_of(folder)["criterion"]["terms.temporal.memory.marks"].max() == 12
+
+
+def test_evaluate_gives_the_runs_own_numbers(
+    sort: Sort, trained: tuple[Path, str], images: Path, run_bundle: Run, tmp_path: Path
+) -> None:
+    """It is told nothing of how the weights were made."""
+    own = ("--image_size", "--layers", "--growth", "--stem", "--profile")
+    run_bundle(
+        [sort.train, sort.configs / "evaluate.json"],
+        *[setting for setting in TINY if not setting.startswith(own)],
+        f"--dataset_dir={images}",
+        *into(trained[0]),
+        f"--test#evaluation#output_dir={tmp_path}",
+        cwd=tmp_path,
+    )
+    assert json.loads((tmp_path / "metrics.json").read_text()) == json.loads((trained[0] / "metrics.json").read_text())
+
+
+def test_hidden_labels_and_masks_change_no_bit(
+    sort: Sort, trained: tuple[Path, str], images: Path, run_bundle: Run, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(images, tmp_path / "mine"))
+
+    def turn(head: dict[str, Any]) -> None:
+        for item in head["training"]:
+            if not item["labelled"]:
+                item["label"] = sort.other(item["label"])
+                item.pop("mask", None)
+
+    change(folder, turn)
+    run_bundle(sort.train, *TINY, f"--dataset_dir={folder}", *into(tmp_path), cwd=tmp_path)
+    assert same(weights_of(trained[0]), weights_of(tmp_path))
+
+
+def test_killed_and_resumed_is_the_uninterrupted_run(
+    sort: Sort,
+    images: Path,
+    run_bundle: Run,
+    kill_bundle: Callable[..., None],
+    trained: tuple[Path, str],
+    tmp_path: Path,
+) -> None:
+    """The bank of embeddings and the learning rate's schedule are part of the state."""
+    settings = (*TINY, f"--dataset_dir={images}", *into(tmp_path))
+    kill_bundle(sort.train, *settings, cwd=tmp_path, step=6)
+    assert not (tmp_path / "metrics.json").exists()
+    run_bundle(sort.train, *settings, "--resume=True", cwd=tmp_path)
+    whole, cut = state_of(trained[0]), state_of(tmp_path)
+    for part in ("student", "teacher", "criterion"):
+        assert same(whole[part], cut[part]), part
+    assert whole["scheduler"] == cut["scheduler"]
+    assert whole["criterion"]["terms.temporal.memory.values"].abs().sum() > 0
+
+
+def test_two_processes_train_as_one(
+    sort: Sort, images: Path, run_bundle: Run, run_process: Run, tmp_path: Path, free_port: int
+) -> None:
+    # As for dcmt: statistics frozen, for torch has none of the global batch on CPUs; no Adam, which blows up rounding.
+    settings = (
+        *TINY,
+        f"--dataset_dir={images}",
+        "--precision=fp32",
+        "--frozen_norm=True",
+        "--teacher#mode=eval",
+        "--optimizer={'_target_': 'torch.optim.SGD', 'params': '$@network.parameters()', 'lr': 0.001}",
+    )
+    run_bundle(sort.train, *settings, *into(tmp_path / "one"), cwd=tmp_path)
+    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port}")
+    configs = json.dumps([str(sort.train), str(sort.configs / "multi_gpu_train.json")])
+    run = ("-m", "monai.bundle", "run", "training", "--config_file", configs)
+    run_process(*torchrun, *run, *settings, *into(tmp_path / "two"), cwd=tmp_path)
+    one, two = (state_of(tmp_path / name) for name in ("one", "two"))
+    for part in ("student", "teacher", "criterion"):
+        for name, value in one[part].items():
+            assert torch.allclose(value.float(), two[part][name].float(), atol=1e-3), (part, name)
+    answers = [answers_of(tmp_path / name) for name in ("one", "two")]
+    assert answers[0].keys() == answers[1].keys()
+    assert np.allclose(list(answers[0].values()), [answers[1][name] for name in answers[0]], atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("train", "train"), ("inference", "infer")])
+def test_properties_are_complete(
+    sort: Sort, name: str, kind: str, tmp_path: Path, trained: tuple[Path, str], images: Path
+) -> None:
+    settings = {"profile": "phantom"} if name == "train" else {}
+    _, missing = checked_workflow(
+        sort.configs / f"{name}.json",
+        kind,
+        output_dir=str(tmp_path),
+        ckpt_dir=str(trained[0] / "models"),
+        dataset_dir=str(images if name == "train" else images / "images"),
+        **settings,
+    )
+    assert missing == []
+
+
+def test_metadata_and_network_agree(
+    sort: Sort, verify_network: Callable[..., None], trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    verify_network(sort.configs, trained[0] / "models", cwd=tmp_path, n=2)
+
+
+def test_export_equals_eager(
+    sort: Sort, export_network: Callable[..., Path], trained: tuple[Path, str], tmp_path: Path
+) -> None:
+    script = export_network(sort.configs, trained[0] / "models", cwd=tmp_path)
+    eager = deployed_of(trained[0])
+    batch = torch.rand(2, sort.channels, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(torch.jit.load(script)(batch), eager(batch), atol=1e-5)
+
+
+def test_training_and_inference_preprocess_alike(
+    sort: Sort, images: Path, preprocessings: Callable[[str, Path], tuple[Any, Any]]
+) -> None:
+    training, inference = preprocessings(sort.name, images)
+    for item in Datalist(images).section("test")[:8]:
+        bare = {key: item[key] for key in ("id", "image", "slice")}
+        assert torch.equal(training(item)["image"], inference(bare)["image"])
+
+
+def test_inference_answers_as_evaluation_does_and_names_what_it_cannot_read(
+    sort: Sort, trained: tuple[Path, str], images: Path, run_bundle: Run, tmp_path: Path
+) -> None:
+    expected = {Path(name).name: values for name, values in answers_of(trained[0]).items()}
+    pictures = tmp_path / "in"
+    pictures.mkdir()
+    for name in expected:
+        shutil.copy(images / "images" / name, pictures)
+    (pictures / "cut.png").write_bytes((pictures / next(iter(expected))).read_bytes()[:200])
+    said = run_bundle(
+        sort.configs / "inference.json",
+        f"--input={pictures}",
+        f"--ckpt_dir={trained[0]}/models",
+        f"--output_dir={tmp_path / 'out'}",
+        cwd=tmp_path,
+        run_id="run",
+        expect=1,
+    )
+    assert f"1 of {len(expected) + 1} images could not be read" in said
+    assert "cut.png" in said
+    with (tmp_path / "out/predictions.csv").open() as file:
+        for row in csv.DictReader(file):
+            values = [float(row[f"probability/{name}"]) for name in sort.classes]
+            assert values == pytest.approx(expected[Path(row["image"]).name], abs=1e-5)
+    endings = Counter(file.name.rpartition("_attention")[2] for file in (tmp_path / "out").iterdir())
+    films = sum(name.endswith(".dcm") for name in expected)
+    assert endings["_overlay.png"] == len(expected)
+    assert endings["_capture.dcm"] == films
+    picture = np.asarray(Image.open(min((tmp_path / "out").rglob("*_overlay.png")))).astype(int)
+    colourful = (picture.max(axis=2) - picture.min(axis=2)).mean() > 10
+    assert colourful == (sort is SKIN)  # skin is no grey, a film is
+
+
+def test_a_method_calls_itself_what_the_papers_tables_call_it(sort: Sort, tmp_path: Path) -> None:
+    for table in sort.tables:
+        experiment = Experiment.read(sort.configs.parent / "experiments" / f"{table}.json")
+        for cell in experiment.cells(tmp_path, seeds=1):
+            parser = ConfigParser()
+            parser.read_config([str(config) for config in cell.configs])
+            parser.update(dict(cell.settings))
+            parser["items"], parser["class_count"] = [], len(sort.classes)  # no data set is needed for a name
+            parser["criterion#terms#self_training#items"] = []
+            named = "supervised" if cell.method == "GraphX" else cell.method  # whose features it looks at
+            assert parser.get_parsed_content("method") == named
+
+
+def test_a_graph_of_embeddings_is_one_more_answer(
+    trained: tuple[Path, str], sort: Sort, images: Path, run_bundle: Run, tmp_path: Path
+) -> None:
+    own = ("--image_size", "--layers", "--growth", "--stem", "--profile")
+    run_bundle(
+        [sort.train, sort.configs / "evaluate.json"],
+        *[setting for setting in TINY if not setting.startswith(own)],
+        f"--dataset_dir={images}",
+        *into(trained[0]),
+        "--test#evaluators#graph#_disabled_=False",
+        "--datalist#sections=['training', 'test']",
+        f"--test#evaluation#output_dir={tmp_path}",
+        cwd=tmp_path,
+    )
+    scores = json.loads((tmp_path / "metrics.json").read_text())["scores"]
+    assert list(scores) == ["teacher", "student", "graph"]
+    assert scores["graph"]["auc"] != scores["teacher"]["auc"]
+    assert scores["teacher"] == json.loads((trained[0] / "metrics.json").read_text())["scores"]["teacher"]
+
+
+def leaves(value: Any, place: str = "") -> dict[str, Any]:
+    """What stands at every place of a configuration."""
+    if not isinstance(value, dict):
+        return {place: value}
+    return {name: leaf for key, inner in value.items() for name, leaf in leaves(inner, f"{place}#{key}").items()} or {
+        place: {}
+    }
+
+
+def test_the_two_bundles_are_one_recipe() -> None:
+    skin, chest = (leaves(json.loads(sort.train.read_text())) for sort in (SKIN, CHEST))
+    assert {name for name in skin.keys() | chest.keys() if skin.get(name) != chest.get(name)} == {
+        "#profiles#phantom#image_size",
+        *("#multi_label", "#labelled_rows", "#unlabelled_rows", "#counted_rows", "#balanced", "#flips"),
+        *("#phantoms#_target_", "#phantoms#lesions", "#phantoms#patients", "#in_channels"),
+        "#criterion#terms#classification#_target_",
+        *("#collate#_target_", "#train#preprocessing#_target_", "#read#_target_"),
+        "#validate#additional_metrics",
+        *(
+            f"#validate#additional_metrics#{score}#{key}"
+            for score in ("recall", "specificity", "f1", "class_accuracy")
+            for key in ("_target_", "score")
+        ),
+        "#tracked#tags#bundle",
+    }
+    for name in ("evaluate", "multi_gpu_train"):
+        assert len({(sort.configs / f"{name}.json").read_text() for sort in (SKIN, CHEST)}) == 1
+
+
+def lacking(sort: Sort) -> Callable[[dict[str, Any]], object]:
+    """No training item of the sixth class."""
+
+    def edit(head: dict[str, Any]) -> None:
+        for item in head["training"]:
+            if sort is CHEST:
+                item["label"][5] = 0
+            elif item["label"] == 5:
+                item["label"] = 1
+
+    return edit
+
+
+def test_a_class_without_a_labelled_image_is_one_message(
+    sort: Sort, images: Path, run_bundle: Run, tmp_path: Path
+) -> None:
+    """What else may be wrong with a datalist is shown by the reader's own tests, and by dcmt's."""
+    folder = Path(shutil.copytree(images, tmp_path / "mine"))
+    change(folder, lacking(sort))
+    said = run_bundle(sort.train, *TINY, f"--dataset_dir={folder}", *into(tmp_path / "run"), cwd=tmp_path, expect=1)
+    assert sort.classes[5] in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "run/models").exists()
+
+
+def test_findings_that_nobody_has_are_named_together(films: Path, run_bundle: Run, tmp_path: Path) -> None:
+    """All labels are negative."""
+    folder = Path(shutil.copytree(films, tmp_path / "mine"))
+    change(folder, lambda head: [item.update(label=[0] * 14) for item in head["training"]])
+    said = run_bundle(CHEST.train, *TINY, f"--dataset_dir={folder}", *into(tmp_path / "run"), cwd=tmp_path, expect=1)
+    assert all(name in said for name in FINDINGS)
+    assert "Traceback" not in said
+
+
+def test_findings_cannot_take_turns(films: Path, run_bundle: Run, tmp_path: Path) -> None:
+    settings = (*TINY, f"--dataset_dir={films}", "--balanced=True", *into(tmp_path / "run"))
+    said = run_bundle(CHEST.train, *settings, cwd=tmp_path, expect=1)
+    assert "several classes, which cannot take turns: set balanced to False" in said
+    assert "Traceback" not in said
