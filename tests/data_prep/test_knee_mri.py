@@ -284,9 +284,12 @@ def test_as_a_program(tree, monkeypatch, capsys):
     assert "p001,p001/sag_pd,11,partial" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_ten_thousand_headers_take_less_than_a_minute(tmp_path):
-    """250 series of 40 files without pixels, written by replacing what differs in the bytes of one."""
+@pytest.mark.parametrize(("volumes", "seconds"), [(50, 12), pytest.param(250, 60, marks=pytest.mark.slow)])
+def test_headers_are_read_at_ten_thousand_a_minute(tmp_path, volumes, seconds):
+    """Series of 40 files without pixels, written by replacing what differs in the bytes of one; a fifth of them always.
+
+    The time is the processor's: on a busy machine that of the clock says nothing.
+    """
     (template,) = write_dicom_series(tmp_path / "one", counted(1), SAGITTAL, "p00000")
     data = pydicom.dcmread(template)
     uid, series = generate_uid()[:40] + "0000000", generate_uid()[:40] + "1000000"
@@ -295,7 +298,7 @@ def test_ten_thousand_headers_take_less_than_a_minute(tmp_path):
     del data.PixelData
     data.save_as(template)
     head = template.read_bytes()
-    for volume in range(250):
+    for volume in range(volumes):
         folder = tmp_path / "tree" / f"p{volume:05d}" / "pd"
         folder.mkdir(parents=True)
         for place in range(40):
@@ -309,14 +312,14 @@ def test_ten_thousand_headers_take_less_than_a_minute(tmp_path):
             for old, new in changes.items():
                 content = content.replace(old, new)
             (folder / f"{place}.dcm").write_bytes(content)
-    rows = [f"p{volume:05d},pd,{place},{place % 3}" for volume in range(200) for place in range(3)]
+    rows = [f"p{volume:05d},pd,{place},{place % 3}" for volume in range(volumes - 10) for place in range(3)]
     write_table(tmp_path / "grades.csv", rows)
 
-    start = time.perf_counter()
+    start = time.process_time()
     file = made(tmp_path / "tree")
 
-    assert time.perf_counter() - start < 60
-    assert len(items_of(file)) == 200 * 3 + 50 * 40
+    assert time.process_time() - start < seconds
+    assert len(items_of(file)) == (volumes - 10) * 3 + 10 * 40
 
 
 @pytest.mark.parametrize("out", ["", "..", "deeper"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import shutil
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import Mock
@@ -49,13 +50,10 @@ def _weights(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
-@pytest.mark.parametrize("kind", ["ema", "self"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("term", [ClassConsistency(), AttentionConsistency()], ids=lambda term: type(term).__name__)
-def test_an_unsupervised_term_moves_the_student_alone(
+def _learned_without_labels(
     make_trainer: Make, make_rows: Make, term: Term, precision: str, kind: str
-) -> None:
-    """Unlabelled rows only; the DC-MT network. Without this gradient a mean teacher trains, and looks well."""
+) -> tuple[dict[str, Tensor | None], Teacher]:
+    """The DC-MT network's gradient from unlabelled rows only, and its teacher."""
     torch.manual_seed(0)
     network = AttentionClassifier(layers=(1, 1, 1, 1), width=16, omega=10.0)
     teacher = Teacher(network, kind)
@@ -70,12 +68,37 @@ def test_an_unsupervised_term_moves_the_student_alone(
         train_data_loader=DataLoader(make_rows(0, 4, size=32), batch_size=4),
     )
     trainer.run()
-    learned = {name: parameter.grad for name, parameter in network.named_parameters()}
+    return {name: parameter.grad for name, parameter in network.named_parameters()}, teacher
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("term", [ClassConsistency(), AttentionConsistency()], ids=lambda term: type(term).__name__)
+def test_an_unsupervised_term_moves_the_student_alone(
+    make_trainer: Make, make_rows: Make, term: Term, precision: str
+) -> None:
+    """Without this gradient a mean teacher trains, and looks well."""
+    learned, teacher = _learned_without_labels(make_trainer, make_rows, term, precision, "ema")
     if isinstance(term, AttentionConsistency):
         del learned["last_linear.bias"]  # a map has no bias
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in learned.values())
     assert all(gradient.any() for name, gradient in learned.items() if gradient is not None and name[-4:] != "bias")
+    assert len(list(teacher.parameters())) > 0
     assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("term", [ClassConsistency(), AttentionConsistency()], ids=lambda term: type(term).__name__)
+def test_a_student_that_is_its_own_teacher_learns_from_its_own_pass_alone(
+    make_trainer: Make, make_rows: Make, term: Term, precision: str
+) -> None:
+    """As if what the teacher says were constants: what a copy of the student says, whose weights take no gradient."""
+    own, copied = (
+        _learned_without_labels(make_trainer, make_rows, term, precision, kind)[0] for kind in ("self", "ema")
+    )
+    assert any(gradient is not None and gradient.any() for gradient in own.values())
+    for name, gradient in own.items():
+        expected = copied[name]
+        assert gradient is expected is None or torch.equal(gradient, expected), name
 
 
 @pytest.mark.parametrize("term", [ClassConsistency(), AttentionConsistency()], ids=lambda term: type(term).__name__)
@@ -334,9 +357,33 @@ def test_a_precision_that_cannot_be(make_trainer: Make, precision: str, message:
 
 
 def test_a_compiled_student_is_kept_under_its_own_names(make_trainer: Make, make_net: Make) -> None:
-    """Constructed only: compiling itself needs a C++ compiler and a minute."""
+    """Constructed only: compiling itself takes a minute (see the next test)."""
     network = make_net()
     trainer = make_trainer(network=network, compile=True)
     assert trainer.network is not network
     assert trainer.student is network
     assert trainer.remembered["student"] is network
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on a CPU")
+def test_a_compiled_student_learns_as_the_plain_one_does(make_trainer: Make, make_net: Make) -> None:
+    """Three steps: the second loss is of weights that the compiled gradient moved."""
+    torch._dynamo.reset()
+    found = []
+    for compiled in (False, True):
+        network = make_net()
+        trainer = make_trainer(network=network, compile=compiled, max_epochs=1)
+        losses: list[float] = []
+        trainer.add_event_handler(
+            Events.ITERATION_COMPLETED,
+            lambda engine, losses=losses: losses.append(engine.state.output[0]["loss"].item()),
+        )
+        trainer.run()
+        found.append((losses, _weights(network)))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0, "nothing was compiled"
+    (plain, weights), (compiled_losses, compiled_weights) = found
+    assert len(set(plain)) == 3
+    assert compiled_losses == pytest.approx(plain, abs=1e-4)
+    for name, value in weights.items():
+        assert torch.allclose(value, compiled_weights[name], atol=1e-4), name

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ignite.engine import Engine
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 
 from semimed_monai.engines import read_lesions
 from semimed_monai.metrics import FrocScore, LesionPredictions, LevelCounts, levels_of
@@ -61,6 +65,34 @@ def _collected(whole: dict[str, Any], rows: int) -> LesionPredictions:
     return predictions
 
 
+def _evaluated(whole: dict[str, Any], rows: int, folder: Path) -> dict[str, Any]:
+    """All that an evaluation reports of a set: the metric, scores with intervals, rows, and the curve's file."""
+    metric = FrocScore()
+    metric.attach(engine := Engine(lambda _engine, batch: batch), "froc")
+    engine.run(_batches(whole, rows))
+    predictions = _collected(whole, rows)
+    predictions.save(folder)
+    return {
+        "metric": engine.state.metrics["froc"],
+        "scores": predictions.scores(CLASSES, bootstrap_repeats=50),
+        "table": predictions.table(CLASSES),
+        "curve": (folder / "froc.csv").read_text(),
+    }
+
+
+def _shared_out(whole: dict[str, Any]) -> list[dict[str, Any]]:
+    """To two processes, every other image to each, as the sampler does it."""
+    return [{name: values[rank::2] for name, values in whole.items()} for rank in (0, 1)]
+
+
+def _one_of_two(rank: int, folder: str) -> None:
+    """A process with 21 or 20 of the 41 images, in batches of its own size."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    found = _evaluated(_shared_out(_set(4, images=41))[rank], rows=4 + rank, folder=Path(folder) / str(rank))
+    (Path(folder) / f"{rank}.json").write_text(json.dumps(found))
+    dist.destroy_process_group()
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 12))
 def test_score_and_rows_are_those_of_all_maps_at_once(seed: int, rows: int) -> None:
@@ -99,6 +131,20 @@ def test_an_evaluator_runs_again_from_nothing() -> None:
     for _ in range(2):
         engine.run([whole])
     assert predictions.counts.images == 12
+
+
+def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
+    whole = _set(4, images=41)
+    alone = _evaluated(whole, rows=41, folder=tmp_path)
+    assert alone["metric"] not in [_counts(part).score() for part in _shared_out(whole)]  # so the parts must meet
+    spawn(_one_of_two, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    for rank in (0, 1):
+        found = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert found["metric"] == alone["metric"]
+        assert (found["table"], found["curve"]) == (alone["table"], alone["curve"])
+        assert found["scores"].keys() == alone["scores"].keys()
+        for name, entry in found["scores"].items():
+            assert entry == pytest.approx(alone["scores"][name]), name
 
 
 def test_a_positive_without_a_box_is_refused() -> None:
