@@ -39,13 +39,19 @@ def is_not_first() -> bool:
     return bool(idist.get_rank() > 0)
 
 
-def on_device(network: nn.Module, device: torch.device | str) -> nn.Module:
+def on_device(network: nn.Module, device: torch.device | str, channels_last: bool = False) -> nn.Module:
     """The network on the device; on several GPUs with batch statistics of the global batch.
 
     torch has synchronised batch normalisation on GPUs only: processes on CPUs normalise by their own rows.
 
     >>> on_device(nn.Linear(2, 1), "cpu").weight.device
     device(type='cpu')
+
+    Args:
+        network: what is to be trained.
+        device: where.
+        channels_last: as the trainer's. What DistributedDataParallel wraps must be so already: its buckets keep the
+            layout of the weights that they saw, and would give back gradients with their elements out of order.
 
     Raises:
         ValueError: a GPU where torch finds none.
@@ -55,6 +61,8 @@ def on_device(network: nn.Module, device: torch.device | str) -> nn.Module:
         raise ValueError(f"device is {device}, but torch finds no GPU: use --device cpu, or a torch built for your GPU")
     if device.type == "cuda" and idist.get_world_size() > 1:
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.to(device)
 
 

@@ -15,6 +15,7 @@ from monai.engines.utils import IterationEvents
 from monai.inferers import Inferer
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from semimed_monai.engines.memory import keep_freed_memory
@@ -126,6 +127,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self._frozen = norms if flag("frozen_norm", frozen_norm) else []
         self._batch_sampler: Any = getattr(train_data_loader, "batch_sampler", None)
         if channels_last:
+            _refuse_late_layout(network)
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if teacher is not None:
                 teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -287,3 +289,15 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return bool(self.scaler.get_scale() >= before)
+
+
+def _refuse_late_layout(network: nn.Module) -> None:
+    """What DistributedDataParallel has wrapped must have its layout already (see `on_device`)."""
+    kernels = [weight for weight in network.parameters() if weight.dim() == 4]
+    if isinstance(network, DistributedDataParallel) and not all(
+        weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels
+    ):
+        raise ValueError(
+            "the network was wrapped by DistributedDataParallel before it was made channels-last, and would learn from "
+            "gradients out of order: give `on_device` channels_last, too"
+        )

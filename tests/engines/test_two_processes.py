@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from semimed_monai.data import TwoStreamBatches
-from semimed_monai.engines import OptimiserEvents, SemiSupervisedTrainer
+from semimed_monai.engines import OptimiserEvents, SemiSupervisedTrainer, on_device
 from semimed_monai.handlers import EMATeacher
 from semimed_monai.losses import (
     AttentionLoss,
@@ -115,9 +115,11 @@ def train(
     frozen_norm: bool,
     with_teacher: bool = True,
     epochs: int = 1,
+    channels_last: bool = False,
 ) -> dict[str, Any]:
     """One epoch, or more: gradients and means, weights, and the buffers that this process had before each step."""
     together = distributed.is_initialized()
+    network = on_device(network, "cpu", channels_last)
     teacher = Teacher(network, mode="eval") if with_teacher else None
     noise = RandomGaussianNoise(std=0.1, p=0.7)
     trainer = SemiSupervisedTrainer(
@@ -130,6 +132,7 @@ def train(
         views=Views([RandomAffine(10.0, p=0.5)], [noise], [noise]),
         teacher=teacher,
         frozen_norm=frozen_norm,
+        channels_last=channels_last,
     )
     learned = {name: value for name, value in network.named_parameters() if value.requires_grad}
     gradients: list[dict[str, Tensor]] = []
@@ -192,13 +195,33 @@ def _break(rank: int) -> str:
     return "to its end"
 
 
+def _change_layout_late() -> str:
+    """What is said of a network that was wrapped before it is made channels-last."""
+    network = _classifier()
+    try:
+        SemiSupervisedTrainer(
+            device="cpu",
+            max_epochs=1,
+            train_data_loader=_two_streams(),
+            network=DistributedDataParallel(network, broadcast_buffers=False),
+            optimizer=torch.optim.SGD(network.parameters(), lr=0.05),
+            criterion=Criterion({"classification": CrossEntropy()}),
+            views=Views(),
+            channels_last=True,
+        )
+    except ValueError as error:
+        return str(error)
+    return "nothing"
+
+
 def process(rank: int, folder: str) -> None:
     """One of two: every run, its results to files."""
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     try:
         for norms in ("frozen", "own"):
-            found = train(_classifier(), _two_streams(), _methods_terms(), frozen_norm=norms == "frozen")
+            frozen = norms == "frozen"
+            found = train(_classifier(), _two_streams(), _methods_terms(), frozen, channels_last=frozen)
             torch.save(found, f"{folder}/{norms}{rank}.pt")
         alone = train(_classifier(), _two_streams(), {"c": CrossEntropy()}, frozen_norm=False, with_teacher=False)
         torch.save(alone, f"{folder}/no_teacher{rank}.pt")
@@ -206,6 +229,7 @@ def process(rank: int, folder: str) -> None:
         for name in SUPERVISED:
             torch.save(train_on_uneven_rows(name, rank), f"{folder}/{name}{rank}.pt")
         Path(folder, f"broken{rank}.txt").write_text(_break(rank=1))
+        Path(folder, f"late{rank}.txt").write_text(_change_layout_late())
     finally:
         distributed.destroy_process_group()
 
@@ -226,8 +250,17 @@ def _far(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
     return [name for name in one if not torch.allclose(one[name], other[name], atol=1e-5, rtol=1e-4)]
 
 
+def test_a_layout_that_comes_too_late_is_refused(folder: Path) -> None:
+    """DistributedDataParallel would give back gradients with their elements out of order, and warn only."""
+    for rank in (0, 1):
+        assert "give `on_device` channels_last, too" in (folder / f"late{rank}.txt").read_text()
+
+
 def test_gradients_are_those_of_one_process(folder: Path) -> None:
-    """Two passes before one backward, views of the global batch, unsupervised rows: step after step."""
+    """Two passes before one backward, views of the global batch, unsupervised rows: step after step.
+
+    The two are channels-last, the one is not.
+    """
     alone = train(_classifier(), _two_streams(), _methods_terms(), frozen_norm=True)
     for found in _found(folder, "frozen"):
         assert len(found["gradients"]) == STEPS
