@@ -47,6 +47,8 @@ def whole(path: str | Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+    except _UnwritableError:  # of a file within
+        raise
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -84,6 +86,8 @@ def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Itera
                 path.rename(old)
             draft.rename(path)
             made = []
+    except _UnwritableError:  # of a file within
+        raise
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
@@ -94,13 +98,19 @@ def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Itera
                 folder.rmdir()
 
 
+class _UnwritableError(OSError):
+    """Says which file, and what to do."""
+
+
 def _cannot_write(path: Path, error: OSError) -> OSError:
     """The error with what to do about it; one over another file, which was to be read, is left as it is."""
     if error.filename is not None and error.errno not in _FULL:
         named = Path(os.fsdecode(error.filename))
         if not (named.is_relative_to(path.parent) or path.is_relative_to(named)):
             return error
-    return OSError(f"{path} cannot be written ({error.strerror or error}): make room there, or give another folder")
+    return _UnwritableError(
+        f"{path} cannot be written ({error.strerror or error}): make room there, or give another folder"
+    )
 
 
 def digest_of(path: str | Path) -> str:
