@@ -79,7 +79,7 @@ class Datalist:
 
     Raises:
         DatalistError: with all problems of the datalist and its files.
-        ValueError: a labelled share outside (0, 1].
+        ValueError: a labelled share outside (0, 1], a seed that is none.
     """
 
     def __init__(
@@ -96,6 +96,8 @@ class Datalist:
             raise ValueError(
                 f"labelled_share {labelled_share} must be above 0 and at most 1: 0.1 keeps 10 % of the labels"
             )
+        if type(seed) is not int or seed < 0:
+            raise ValueError(f"seed must be a whole number from 0, got {seed!r}")
         file = _file_of(path, segmentation)
         content = file.read_bytes()
         head = _head(file, content, sections)

@@ -34,16 +34,16 @@ def read_card(path: str | Path, **otherwise: Any) -> dict[str, Any]:
     {'size': 256}
 
     Raises:
-        ValueError: the file is no JSON.
+        ValueError: the file is no JSON, or no object.
     """
     path = Path(path)
     if not path.is_file():
         return dict(otherwise)
     try:
-        return {**otherwise, **json.loads(path.read_text())}
-    except json.JSONDecodeError as error:
+        return {**otherwise, **dict(json.loads(path.read_text()))}
+    except (ValueError, TypeError) as error:  # no JSON, no object
         raise ValueError(
-            f"{path} is no JSON ({error}); train again, or delete it if the weights are the paper's size"
+            f"{path} is no card ({error}); train again, or delete it if the weights are the paper's size"
         ) from error
 
 

@@ -346,3 +346,9 @@ def test_unknown_names_are_not_written(tmp_path, sections):
     with pytest.raises(ValueError, match=r"sections are training, validation, test, an item's keys image"):
         write_datalist(tmp_path, name="x", classes=["a"], sections=sections)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "a", True])
+def test_a_seed_that_is_none(tmp_path, seed):
+    with pytest.raises(ValueError, match="seed must be a whole number from 0, got"):
+        Datalist(tmp_path, seed=seed)

@@ -43,10 +43,11 @@ def test_without_a_card_the_values_given_stand(tmp_path: Path) -> None:
     assert read_card(tmp_path / "network.json", size=256) == {"size": 256}
 
 
-def test_a_card_that_is_no_json_names_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ['{"size": ', "[96]"])
+def test_a_card_that_is_none_names_the_file(tmp_path: Path, content: str) -> None:
     path = tmp_path / "network.json"
-    path.write_text('{"size": ')
-    with pytest.raises(ValueError, match=r"network\.json is no JSON .* train again"):
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"network\.json is no card .* train again"):
         read_card(path)
 
 
