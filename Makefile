@@ -11,7 +11,7 @@ install: ## the library with what developing it needs
 	$(PYTHON) -m pip install -e ".[dev]"
 	pre-commit install
 
-test: ## the suite (at most 15 minutes on two cores)
+test: ## the suite (meant for 15 minutes on two cores; a slow machine takes 20)
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 slow: ## the longer tests

@@ -48,6 +48,10 @@ TINY = (
     "--relation_threshold=0.1",
     "--test#evaluation#bootstrap_repeats=20",
 )
+OF_WEIGHTS = ("--image_size", "--layers", "--growth", "--stem", "--profile")
+UNTOLD = tuple(setting for setting in TINY if not setting.startswith(OF_WEIGHTS))
+"""What an evaluation is given: the card says how the weights were made."""
+
 TERMS = ("classification", "consistency", "relations", "temporal")
 
 Run = Callable[..., str]
@@ -149,10 +153,9 @@ def test_evaluate_gives_the_runs_own_numbers(
     sort: Sort, trained: tuple[Path, str], images: Path, run_bundle: Run, tmp_path: Path
 ) -> None:
     """It is told nothing of how the weights were made."""
-    own = ("--image_size", "--layers", "--growth", "--stem", "--profile")
     run_bundle(
         [sort.train, sort.configs / "evaluate.json"],
-        *[setting for setting in TINY if not setting.startswith(own)],
+        *UNTOLD,
         f"--dataset_dir={images}",
         *into(trained[0]),
         f"--test#evaluation#output_dir={tmp_path}",
@@ -313,10 +316,9 @@ def test_a_method_calls_itself_what_the_papers_tables_call_it(sort: Sort, tmp_pa
 def test_a_graph_of_embeddings_is_one_more_answer(
     trained: tuple[Path, str], sort: Sort, images: Path, run_bundle: Run, tmp_path: Path
 ) -> None:
-    own = ("--image_size", "--layers", "--growth", "--stem", "--profile")
     run_bundle(
         [sort.train, sort.configs / "evaluate.json"],
-        *[setting for setting in TINY if not setting.startswith(own)],
+        *UNTOLD,
         f"--dataset_dir={images}",
         *into(trained[0]),
         "--test#evaluators#graph#_disabled_=False",
