@@ -23,6 +23,7 @@ from semimed_monai.vocabulary import UNLABELLED, Outputs, Step
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
     torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # of every process that a test begins: new or forked, all add in one order
 
 # A busy machine is slow: pytest-timeout stops what hangs.
 settings.register_profile("semimed", deadline=None)

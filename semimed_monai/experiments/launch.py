@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import semimed_monai
+from semimed_monai.experiments.forks import run_module
 from semimed_monai.experiments.plan import Cell
 from semimed_monai.files import whole
 from semimed_monai.messages import HINT
@@ -67,9 +66,7 @@ def run_cell(cell: Cell) -> str | None:
         note.write_text(json.dumps(_note(cell), indent=1) + "\n")
     log = cell.folder / "log"
     before = log.stat().st_size if log.is_file() else 0
-    with log.open("ab") as output:
-        command = [sys.executable, *arguments]
-        code = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False).returncode  # noqa: S603
+    code = run_module(arguments[1:], log)
     if code == 0 and cell.metrics.is_file():
         return None
     said = log.read_bytes()[before:].decode(errors="replace")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from monai.bundle import ConfigParser
-from processes import begin_fork_server, run_forked, run_new
+from processes import run_forked, run_new
 
 from semimed_monai.data.phantoms import knee_phantom_set
 
@@ -50,8 +50,7 @@ def run_process(bundle_cache: Path) -> RunBundle:
 
     Forked, it has no imports to wait for (processes.py).
     """
-    environment = {"SEMIMED_CACHE": str(bundle_cache), "OMP_NUM_THREADS": "1"}
-    begin_fork_server(environment)
+    environment = {"SEMIMED_CACHE": str(bundle_cache)}
 
     def run(*arguments: str, cwd: Path, expect: int = 0, forked: bool = False) -> str:
         code, said = (run_forked if forked else run_new)(arguments, cwd, environment, SECONDS)

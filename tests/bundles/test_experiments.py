@@ -24,10 +24,10 @@ def test_a_table_runs_end_to_end(name: str, launcher: str, run_process: Run, tmp
     file = EXPERIMENTS / f"{name}.json"
     experiment = Experiment.read(file)
     command = ("-m", "semimed_monai.experiments", str(file), "--seeds=1", *SMALL)
-    run_process(*command, "--cell=0", cwd=tmp_path)
+    run_process(*command, "--cell=0", cwd=tmp_path, forked=True)
     (first,) = tmp_path.rglob("metrics.json")
     written = first.stat().st_mtime_ns
-    said = run_process(*command, f"--launcher={launcher}", cwd=tmp_path)
+    said = run_process(*command, f"--launcher={launcher}", cwd=tmp_path, forked=True)
     assert first.stat().st_mtime_ns == written
     with (tmp_path / f"runs/{name}/table.csv").open(newline="") as rows:
         found = list(csv.DictReader(rows))

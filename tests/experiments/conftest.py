@@ -1,4 +1,4 @@
-"""An experiment of two methods and two columns, in a bundle's folder whose "recipe" is a script that takes no time."""
+"""An experiment of two methods and two columns, in a bundle's folder whose recipe takes no time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,29 @@ CONTENT: dict[str, Any] = {
     "first_seed": 1,
 }
 
+# Counts its starts, fails for seed 2, and leaves the files that a run leaves. (tests/bundles/test_experiments.py runs
+# the real ones.)
+TRAINING = """
+import json, pathlib, sys
+folder = pathlib.Path(output_dir)
+with (folder / "starts").open("a") as starts:
+    starts.write(f"resume={resume}, method={method}\\n")
+if seed == 2:
+    print("error: of an engine", file=sys.stderr)
+    sys.exit("\\nerror: the disk is full:\\n  - make room\\n(SEMIMED_TRACEBACK=1 shows where it arose)")
+scores = {"teacher": {name: {"value": 0.5} for name in ("f1", "tiou", "tiou_disc", "tiou_ones")}}
+facts = {"section": "test", "dataset": "knees", "dataset_version": "4", "dataset_digest": "d", "profile": "table"}
+facts |= {"labelled_share": labelled_share, "seed": seed, "scores": scores}
+(folder / "metrics.json").write_text(json.dumps(facts))
+"""
+_TAKEN = ("output_dir", "resume", "method", "seed", "labelled_share")
+
 RECIPE: dict[str, Any] = {
+    "imports": ["$import runpy"],
+    "bundle_root": "",
+    "training": f"$runpy.run_path(@bundle_root + '/training.py', dict({', '.join(f'{key}=@{key}' for key in _TAKEN)}))",
+    "resume": False,
+    "method": "",
     "dataset_dir": "",
     "profile": "phantom",
     "labelled_share": 0.1,
@@ -51,7 +73,9 @@ def write_experiment(tmp_path: Path) -> WriteExperiment:
         file.write_text(json.dumps({**CONTENT, **changes}))
         config = tmp_path / "bundle" / "configs" / "train.json"
         config.parent.mkdir(exist_ok=True)
-        config.write_text(json.dumps(RECIPE))
+        root = config.parents[1]
+        config.write_text(json.dumps({**RECIPE, "bundle_root": str(root)}))
+        (root / "training.py").write_text(TRAINING)
         return Experiment.read(file)
 
     return write

@@ -17,57 +17,27 @@ from semimed_monai.experiments.tracking import Tracking
 WriteExperiment = Callable[..., Experiment]
 WriteMetrics = Callable[..., None]
 
-# What stands in for a bundle: takes the same arguments, counts its starts, fails for seed 2, and leaves the files that
-# a run leaves. (tests/bundles/test_experiments.py runs the real ones.)
-RECIPE = """
-import json, pathlib, sys
-given = dict(word[2:].split("=", 1) for word in sys.argv if word.startswith("--") and "=" in word)
-folder = pathlib.Path(given["output_dir"])
-with (folder / "starts").open("a") as starts:
-    starts.write(f"resume={given.get('resume')}, method={given['method']}\\n")
-if given["seed"] == "2":
-    print("error: of an engine", file=sys.stderr)
-    sys.exit("\\nerror: the disk is full:\\n  - make room\\n(SEMIMED_TRACEBACK=1 shows where it arose)")
-scores = {"teacher": {name: {"value": 0.5} for name in ("f1", "tiou", "tiou_disc", "tiou_ones")}}
-facts = {"section": "test", "dataset": "knees", "dataset_version": "4", "dataset_digest": "d", "profile": "table"}
-facts |= {"labelled_share": float(given["labelled_share"]), "seed": int(given["seed"]), "scores": scores}
-(folder / "metrics.json").write_text(json.dumps(facts))
-"""
-
-
-@pytest.fixture
-def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m monai.bundle` of the cells' processes is RECIPE."""
-    package = tmp_path / "instead" / "monai"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    (package / "bundle.py").write_text(RECIPE)
-    monkeypatch.setenv("PYTHONPATH", str(package.parent))
-
 
 def starts(cell: Cell) -> list[str]:
     return (cell.folder / "starts").read_text().splitlines()
 
 
-@pytest.mark.usefixtures("recipe")
 def test_a_cell_runs_once(write_experiment: WriteExperiment, tmp_path: Path) -> None:
     cell = write_experiment().cells(tmp_path / "runs", seeds=1)[0]
     assert run_cell(cell) is None
     assert run_cell(cell) is None
-    assert starts(cell) == ["resume=None, method='MT'"]
+    assert starts(cell) == ["resume=False, method=MT"]
 
 
-@pytest.mark.usefixtures("recipe")
 def test_a_stopped_cell_resumes(write_experiment: WriteExperiment, tmp_path: Path) -> None:
     cell = write_experiment().cells(tmp_path / "runs", seeds=1)[0]
     run_cell(cell)
     cell.metrics.unlink()
     (cell.folder / "run_state.pt").touch()
     assert run_cell(cell) is None
-    assert starts(cell) == ["resume=None, method='MT'", "resume=True, method='MT'"]
+    assert starts(cell) == ["resume=False, method=MT", "resume=True, method=MT"]
 
 
-@pytest.mark.usefixtures("recipe")
 def test_another_runs_folder_is_refused(write_experiment: WriteExperiment, tmp_path: Path) -> None:
     experiment = write_experiment()
     run_cell(experiment.cells(tmp_path / "runs", seeds=1)[0])
@@ -76,7 +46,6 @@ def test_another_runs_folder_is_refused(write_experiment: WriteExperiment, tmp_p
         run_cell(other)
 
 
-@pytest.mark.usefixtures("recipe")
 def test_a_run_of_the_recipe_as_it_was_is_refused(write_experiment: WriteExperiment, tmp_path: Path) -> None:
     """Else one table would hold runs of two recipes."""
     cell = write_experiment().cells(tmp_path / "runs", seeds=1)[0]
@@ -87,7 +56,6 @@ def test_a_run_of_the_recipe_as_it_was_is_refused(write_experiment: WriteExperim
         run_cell(cell)
 
 
-@pytest.mark.usefixtures("recipe")
 def test_a_failure_is_listed_and_the_others_go_on(
     write_experiment: WriteExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,7 +70,6 @@ def test_a_failure_is_listed_and_the_others_go_on(
     assert (tmp_path / "runs" / "table.md").is_file()
 
 
-@pytest.mark.usefixtures("recipe")
 def test_single_cells_for_a_scheduler(write_experiment: WriteExperiment, tmp_path: Path) -> None:
     experiment = write_experiment()
     main([str(experiment.file), "--seeds=1", f"--out={tmp_path}/runs", "--cell=1"])
@@ -174,7 +141,6 @@ def test_a_bundle_without_a_labelled_share_is_logged_too(
     assert "labelled_share" not in child.data.tags
 
 
-@pytest.mark.usefixtures("recipe")
 def test_if_all_cells_fail_that_is_said(
     write_experiment: WriteExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,7 +157,6 @@ def ended(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, 
     return raised.value.code, capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("recipe")
 @pytest.mark.parametrize(
     ("changes", "rest", "said"),
     [
@@ -223,7 +188,6 @@ def test_what_a_component_takes_may_be_set_though_the_recipe_does_not(
     main([str(file), f"--out={tmp_path}/runs", "--phantoms#age=2", "--dry-run"])
 
 
-@pytest.mark.usefixtures("recipe")
 @pytest.mark.parametrize("rest", [[], ["--cell=0"]])
 def test_a_misspelt_score_stops_after_the_first_cell(
     write_experiment: WriteExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str], rest: list[str]
@@ -246,7 +210,6 @@ def test_a_number_of_seeds_without_sense_is_refused(
     assert "argument --seeds" in error
 
 
-@pytest.mark.usefixtures("recipe")
 @pytest.mark.parametrize("name", ["metrics.json", "cell.json"])
 def test_a_damaged_file_of_a_cell_is_named(
     write_experiment: WriteExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
@@ -260,7 +223,6 @@ def test_a_damaged_file_of_a_cell_is_named(
     assert f"{cell.folder / name} is no JSON" in error
 
 
-@pytest.mark.usefixtures("recipe")
 def test_the_reason_is_that_of_the_last_start(write_experiment: WriteExperiment, tmp_path: Path) -> None:
     cell = write_experiment(first_seed=2).cells(tmp_path / "runs", seeds=1)[0]
     cell.folder.mkdir(parents=True)
