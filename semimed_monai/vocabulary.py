@@ -40,11 +40,13 @@ class Outputs:
         logits: B×C class scores, or B×C×H×W for a segmenter.
         maps: one map per class, B×C×h×w in [0, 1]; who needs the map of one class takes it with `class_map`.
         embedding: B×D features.
+        marks: B×1×H×W in [0, 1], what the network draws where a clinician would mark something.
     """
 
     logits: Tensor | None = None
     maps: Tensor | None = None
     embedding: Tensor | None = None
+    marks: Tensor | None = None
 
 
 class Geometry(Protocol):

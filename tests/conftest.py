@@ -110,6 +110,7 @@ def step_of(student: Outputs, teacher: Outputs | None = None, **given: Any) -> S
     size = shown.shape[2:] if shown.dim() == 4 else (2, 2)
     label = given.pop("label", torch.zeros(rows, dtype=torch.long))
     batch = {
+        "image": given.pop("image", torch.zeros(rows, 1, *size)),
         "label": label,
         "mask": given.pop("mask", torch.zeros(rows, 1, *size)),
         "has_mask": given.pop("has_mask", label != UNLABELLED),

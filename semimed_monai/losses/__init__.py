@@ -9,6 +9,7 @@ from semimed_monai.losses.criterion import Criterion, SigmoidRamp, StageRamp, Te
 from semimed_monai.losses.ensembling import ClassEnsembling, TemporalEnsembling
 from semimed_monai.losses.lesion_map import LesionCrossEntropy
 from semimed_monai.losses.map_consistency import MapConsistency
+from semimed_monai.losses.masked_image import MarkLoss, MaskedClassification, confidence
 from semimed_monai.losses.relations import RelationConsistency, TemporalRelations, relation_matrix
 from semimed_monai.losses.segmentation import DiceCrossEntropy
 from semimed_monai.losses.self_training import SelfTraining
@@ -34,6 +35,8 @@ __all__ = [
     "FixedSchedule",
     "LesionCrossEntropy",
     "MapConsistency",
+    "MarkLoss",
+    "MaskedClassification",
     "RelationConsistency",
     "SelfTraining",
     "SharpenedConsistency",
@@ -43,6 +46,7 @@ __all__ = [
     "TemporalRelations",
     "Term",
     "asymmetric_sharpening",
+    "confidence",
     "dynamic_sharpening",
     "relation_matrix",
 ]

@@ -19,6 +19,7 @@ from semimed_monai.networks.chexnet import CheXNet, DeployedCheXNet
 from semimed_monai.networks.embedding_classifier import DeployedEmbeddingClassifier, EmbeddingClassifier
 from semimed_monai.networks.imagenet import load_imagenet
 from semimed_monai.networks.lesion_map import DeployedLesionMap, LesionMapNetwork
+from semimed_monai.networks.positive_cam import DeployedPositiveCAM, PositiveCAMClassifier, ShownMaps
 from semimed_monai.networks.segmenter import DeployedSegmenter, Segmenter
 from semimed_monai.networks.teacher import Teacher
 
@@ -29,11 +30,14 @@ __all__ = [
     "DeployedCheXNet",
     "DeployedEmbeddingClassifier",
     "DeployedLesionMap",
+    "DeployedPositiveCAM",
     "DeployedSegmenter",
     "EmbeddingClassifier",
     "GradCAMClassifier",
     "LesionMapNetwork",
+    "PositiveCAMClassifier",
     "Segmenter",
+    "ShownMaps",
     "Teacher",
     "deployed_network",
     "load_imagenet",
