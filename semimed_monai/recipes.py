@@ -62,8 +62,8 @@ def method_of(terms: Sequence[str], teacher: HasKind | None, names: Mapping[str,
     return next((name for name, known in names.items() if sorted(known) == sorted(parts)), " + ".join(parts))
 
 
-def chosen_profile(profiles: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
-    """The settings of one profile.
+def chosen_profile(profiles: dict[str, dict[str, Any]], name: str, what: str = "profile") -> dict[str, Any]:
+    """The settings of one profile, or of what else a recipe has some of.
 
     >>> chosen_profile({"phantom": {"image_size": 96}}, "phantom")
     {'image_size': 96}
@@ -72,5 +72,5 @@ def chosen_profile(profiles: dict[str, dict[str, Any]], name: str) -> dict[str, 
         ValueError: there is no profile of that name.
     """
     if name not in profiles:
-        raise ValueError(f"there is no profile {name!r}; choose one of {', '.join(profiles)}")
+        raise ValueError(f"there is no {what} {name!r}; choose one of {', '.join(profiles)}")
     return profiles[name]

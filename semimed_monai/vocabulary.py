@@ -67,7 +67,7 @@ class Step:
         teacher: the teacher's outputs on its view, without gradient; None when no term asks for them.
         geometry: carries maps from the teacher's frame to the student's.
         progress: τ/τmax in (0, 1], of optimiser steps; 1 at the last one.
-        run: another pass of the student over images of the same size.
+        run: another pass of the student over images of the same size, which moves none of its running averages.
     """
 
     batch: Mapping[str, Any]

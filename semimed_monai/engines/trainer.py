@@ -22,6 +22,7 @@ from semimed_monai.engines.memory import keep_freed_memory
 from semimed_monai.engines.precision import autocast, checked, formatted, in_fp32, to_device
 from semimed_monai.engines.processes import average_buffers
 from semimed_monai.losses.criterion import Criterion
+from semimed_monai.networks.averages import averages_kept
 from semimed_monai.networks.teacher import Teacher
 from semimed_monai.views import Viewed, Views
 from semimed_monai.vocabulary import Outputs, Step, above_zero, flag
@@ -242,12 +243,19 @@ class SemiSupervisedTrainer(SupervisedTrainer):
             teacher=None if teacher is None else in_fp32(teacher),
             geometry=viewed.geometry,
             progress=progress,
-            run=self._run_student,
+            run=self._run_again,
         )
 
     def _run_student(self, images: Tensor) -> Outputs:
         with autocast(self.state.device, self.precision):
             return in_fp32(self.inferer(formatted(images, self.channels_last), self.network))
+
+    def _run_again(self, images: Tensor) -> Outputs:
+        """The student on images that a term made, which the deployed network will not see: no running average is of
+        them.
+        """
+        with averages_kept(self.student):
+            return self._run_student(images)
 
     def _refuse_non_finite(self, losses: Mapping[str, Tensor], batch: Mapping[str, Any]) -> None:
         finite = torch.isfinite(losses["loss"]).float()

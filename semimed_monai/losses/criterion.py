@@ -150,6 +150,16 @@ class Criterion(nn.Module):
         """Whether any term compares with the teacher."""
         return any(term.uses_teacher for _, term in self._named())
 
+    @property
+    def counted(self) -> list[str]:
+        """The names of the terms that are in the sum: not of those with a weight of 0, which are only logged.
+
+        >>> from semimed_monai.losses import ClassConsistency, CrossEntropy
+        >>> Criterion({"classification": CrossEntropy(), "consistency": ClassConsistency(weight=0.0)}).counted
+        ['classification']
+        """
+        return [name for name, term in self._named() if term.weight]
+
     def compares(self, progress: float) -> bool:
         """Whether a term does at this point of the run (if not, the trainer does not run the teacher)."""
         return any(term.uses_teacher for _, term in self._begun(progress))

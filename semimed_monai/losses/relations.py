@@ -58,7 +58,8 @@ class TemporalRelations(Term):
     Two of them are joined if their cosine is at least τ, now and then; the s_i are the parts that hang together so, of
     two rows or more, and R[s_i] is the part of R (Eq. 3) that lies between them. Both R are of I alone and of vectors
     of length 1, and the sum is over |I|: what else a batch holds changes nothing. (The paper thresholds R, whose
-    entries depend on the size of the batch.) Zero, with a graph, where nothing is joined.
+    entries depend on the size of the batch.) Zero, with a graph, where nothing is joined. Which share of the rows is in
+    I is logged as `compared`.
 
     >>> items = [{"id": "a"}, {"id": "b"}, {"id": "c"}]
     >>> TemporalRelations(items, features=1024).memory.values.shape
@@ -69,7 +70,8 @@ class TemporalRelations(Term):
         features: of an embedding.
         threshold: τ.
         start_epoch: before it the bank is filled and the term is 0. From 2: there is nothing before the first.
-        max_age: in epochs, of an embedding that is compared.
+        max_age: of an embedding that is compared, in passes: the batches that hold as many rows as there are items. Two
+            visits of an item lie up to two turns of its stream apart; 4 leaves none out where a turn takes two passes.
         weight, ramp: as for every `Term`; the bank is filled from the start.
 
     Raises:
@@ -84,27 +86,27 @@ class TemporalRelations(Term):
         features: int,
         threshold: float = 0.8,
         start_epoch: int = 2,
-        max_age: float = 2.0,
+        max_age: float = 4.0,
         weight: float = 1.0,
         ramp: Callable[[float], float] | None = None,
     ) -> None:
         super().__init__(weight, ramp)
         above_zero("max_age", max_age)
-        if not start_epoch >= 2:
-            raise ValueError(f"start_epoch is {start_epoch}: give 2 or more; before the first there is nothing")
+        if type(start_epoch) is not int or start_epoch < 2:
+            need = "give a whole number from 2; before the first there is nothing"
+            raise ValueError(f"start_epoch is {start_epoch!r}: {need}")
         self.threshold = share("threshold", threshold)
         self.start_epoch = start_epoch
         self.max_age = max_age
         self.memory = Memory([str(item["id"]) for item in items], shape=(features,))
-        self.epoch, self.batch, self.oldest = 1, 1, 1
+        self.epoch, self.batch = 1, 1
 
     def attach(self, engine: Engine) -> None:
-        """Follow the run's epochs and batches, in which ages are counted."""
+        """Follow the run's epochs and batches."""
         engine.add_event_handler(Events.ITERATION_STARTED, self._follow)
 
     def _follow(self, engine: Engine) -> None:
         self.epoch, self.batch = engine.state.epoch, engine.state.iteration
-        self.oldest = max(self.batch - int(self.max_age * (engine.state.epoch_length or 1)), 1)
 
     def forward(self, step: Step) -> Tensor:
         embedding = functional.normalize(gathered(required(step.student.embedding, self, "an embedding")), dim=1)
@@ -116,7 +118,10 @@ class TemporalRelations(Term):
         self.memory.write(rows, embedding, torch.full_like(rows, self.batch))
         if self.epoch < self.start_epoch:
             return embedding.sum() * 0
-        return temporal_distance(embedding, before, written >= self.oldest, self.threshold)
+        oldest = self.batch - int(self.max_age * len(self.memory.marks) / len(rows))
+        compared = (written > 0) & (written >= oldest)
+        self.observed = {"compared": compared.float().mean()}
+        return temporal_distance(embedding, before, compared, self.threshold)
 
 
 def temporal_distance(now: Tensor, before: Tensor, compared: Tensor, threshold: float) -> Tensor:

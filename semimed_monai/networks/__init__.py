@@ -7,6 +7,7 @@ from semimed_monai.networks.attention_classifier import (
     DeployedAttentionClassifier,
     GradCAMClassifier,
 )
+from semimed_monai.networks.averages import averages_kept
 from semimed_monai.networks.card import (
     deployed_network,
     load_weights,
@@ -19,7 +20,7 @@ from semimed_monai.networks.chexnet import CheXNet, DeployedCheXNet
 from semimed_monai.networks.embedding_classifier import DeployedEmbeddingClassifier, EmbeddingClassifier
 from semimed_monai.networks.imagenet import load_imagenet
 from semimed_monai.networks.lesion_map import DeployedLesionMap, LesionMapNetwork
-from semimed_monai.networks.positive_cam import DeployedPositiveCAM, PositiveCAMClassifier, ShownMaps
+from semimed_monai.networks.positive_cam import DeployedPositiveCAM, PositiveCAMClassifier, showing
 from semimed_monai.networks.segmenter import DeployedSegmenter, Segmenter
 from semimed_monai.networks.teacher import Teacher
 
@@ -37,13 +38,14 @@ __all__ = [
     "LesionMapNetwork",
     "PositiveCAMClassifier",
     "Segmenter",
-    "ShownMaps",
     "Teacher",
+    "averages_kept",
     "deployed_network",
     "load_imagenet",
     "load_weights",
     "read_card",
     "refuse_other_weights",
+    "showing",
     "weights_file",
     "write_card",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -15,10 +16,13 @@ from semimed_monai.networks.activation import stretched, upsampled
 from semimed_monai.networks.card import refuse_other_weights
 from semimed_monai.networks.planes import answer_planes
 from semimed_monai.networks.pooling import GlobalMean
-from semimed_monai.vocabulary import Outputs, flag, required
+from semimed_monai.vocabulary import Outputs, flag
 
 STRIDES = (8, 16)
 """Pixels of the image to a cell of the last features."""
+
+SHOWN = ("positive", "cam", "marks")
+"""What a network's maps may be."""
 
 
 class PositiveCAMClassifier(ResNet):
@@ -76,6 +80,7 @@ class PositiveCAMClassifier(ResNet):
         nn.init.zeros_(self.head.bias)
         self.decoder = _decoder(width, self._strided) if flag("decoder", decoder) else None
         self.multiple = map_stride
+        self.shown = "positive"
         self.arguments = {
             "in_channels": in_channels,
             "classes": classes,
@@ -121,11 +126,13 @@ class PositiveCAMClassifier(ResNet):
 
     def forward(self, images: Tensor) -> Outputs:  # type: ignore[override]
         features = self.features(images)
-        return Outputs(
-            logits=self.logits(features),
-            maps=self.activation(features, list(images.shape[2:])),
-            marks=None if self.decoder is None else torch.sigmoid(self.decoder(features).float()),
-        )
+        logits = self.logits(features)
+        marks = None if self.decoder is None else torch.sigmoid(self.decoder(features).float())
+        if self.shown == "marks" and marks is not None:
+            maps = marks.expand(-1, logits.shape[1], -1, -1)
+        else:
+            maps = self.activation(features, list(images.shape[2:]), positive=self.shown == "positive")
+        return Outputs(logits=logits, maps=maps, marks=marks)
 
 
 def _decoder(width: int, doublings: int) -> nn.Sequential:
@@ -139,36 +146,28 @@ def _decoder(width: int, doublings: int) -> nn.Sequential:
     return nn.Sequential(*steps, nn.Conv2d(width, 1, 1))
 
 
-class ShownMaps(nn.Module):
-    """The same network with other maps: its plain CAM, or, for every class, what its decoder draws.
+def showing(network: PositiveCAMClassifier, maps: str) -> PositiveCAMClassifier:
+    """The same network, of the same weights, whose maps are others.
 
     >>> network = PositiveCAMClassifier(layers=(1, 1, 1, 1), widths=(4, 8, 8, 16))
-    >>> ShownMaps(network, "cam")(torch.rand(1, 1, 64, 64)).maps.shape
-    torch.Size([1, 2, 64, 64])
+    >>> twin = showing(network, "cam")
+    >>> twin.head.weight is network.head.weight, network.shown
+    (True, 'positive')
 
     Args:
-        network: whose weights these are.
-        maps: `cam` or `marks`.
+        network: the network.
+        maps: `positive`; `cam`, the plain CAM; or `marks`, for every class what the decoder draws.
 
     Raises:
-        ValueError: other maps; from `forward`: a network without a decoder, if it is to draw.
+        ValueError: other maps, or those of a decoder that the network does not have.
     """
-
-    def __init__(self, network: PositiveCAMClassifier, maps: str) -> None:
-        super().__init__()
-        if maps not in ("cam", "marks"):
-            raise ValueError(f"maps is {maps!r}: give cam or marks")
-        self.network = network
-        self.maps = maps
-
-    def forward(self, images: Tensor) -> Outputs:
-        if self.maps == "marks":
-            outputs: Outputs = self.network(images)
-            marks = required(outputs.marks, self, "marks (decoder)")
-            return Outputs(logits=outputs.logits, maps=marks.expand(-1, self.network.head.out_features, -1, -1))
-        features = self.network.features(images)
-        maps = self.network.activation(features, list(images.shape[2:]), positive=False)
-        return Outputs(logits=self.network.logits(features), maps=maps)
+    if maps not in SHOWN:
+        raise ValueError(f"maps is {maps!r}: give one of {', '.join(SHOWN)}")
+    if maps == "marks" and network.decoder is None:
+        raise ValueError("this network has no decoder whose marks could be shown: it is of stage 1 or 2")
+    twin = copy.copy(network)
+    twin.shown = maps
+    return twin
 
 
 class DeployedPositiveCAM(PositiveCAMClassifier):

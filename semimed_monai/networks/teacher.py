@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+from semimed_monai.networks.averages import averages_kept
 
 
 class Teacher(nn.Module):
@@ -49,13 +50,9 @@ class Teacher(nn.Module):
         network = self.network
         modes = [(module, module.training) for module in network.modules()]
         network.train(self.mode == "train")
-        norms = [norm for norm in network.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
-        for norm in norms:  # in train mode only the averages are left alone; in eval mode they are used all the same
-            norm.track_running_stats = False
         try:
-            return network(images)
+            with averages_kept(network):
+                return network(images)
         finally:
-            for norm in norms:
-                norm.track_running_stats = True
             for module, was_training in modes:  # each its own: a student may keep parts of itself frozen
                 module.training = was_training

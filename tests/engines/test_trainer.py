@@ -331,6 +331,30 @@ def test_two_passes_before_one_backward(make_trainer: Make, make_net: Make, make
         assert torch.allclose(one.grad, other.grad, atol=1e-6)
 
 
+def test_another_pass_moves_no_running_average(make_trainer: Make, make_net: Make) -> None:
+    """They are of images that the deployed network sees, not of what a term made; gradient goes all the same."""
+
+    class Again(Term):
+        def forward(self, step: Step) -> Tensor:
+            logits = step.run(100 * torch.ones_like(step.batch["image"])).logits
+            assert logits is not None
+            return logits.square().mean()
+
+    averages, weights = [], []
+    for terms in (
+        {"classification": CrossEntropy(weight=0.0)},
+        {"classification": CrossEntropy(weight=0.0), "again": Again()},
+    ):
+        network = make_net()
+        make_trainer(network=network, criterion=Criterion(terms), teacher=None, max_epochs=1).run()
+        averages.append([network.norm.running_mean, network.norm.running_var, network.norm.num_batches_tracked])
+        weights.append(network.last.bias)
+    assert averages[0][2] == averages[1][2] == 3
+    assert not torch.equal(averages[0][0], make_net().norm.running_mean)
+    assert not torch.equal(*weights)
+    assert torch.allclose(averages[0][0], averages[1][0], atol=0.05)  # the weights before it have moved a little
+
+
 def test_no_teacher_where_none_is_needed(make_trainer: Make) -> None:
     with pytest.raises(ValueError, match="compares with a teacher, but there is none"):
         make_trainer(teacher=None)

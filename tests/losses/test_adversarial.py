@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import ignite.distributed as idist
 import pytest
 import torch
 from torch import Tensor, nn
@@ -67,6 +68,15 @@ def test_noise_follows_the_batch_and_nothing_else() -> None:
     assert torch.equal(one._drawn(4), other._drawn(4))
     other.batch = 8
     assert not torch.equal(one._drawn(4), other._drawn(4))
+
+
+def test_each_process_draws_its_own_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else two would learn from the same made images, and the batch of the two would be half as large."""
+    term, drawn = Adversarial(3, 8, noise=4, width=16), []
+    for rank in (0, 1):
+        monkeypatch.setattr(idist, "get_rank", lambda rank=rank: rank)
+        drawn.append(term._drawn(4))
+    assert not torch.isclose(*drawn).any()
 
 
 def test_after_some_steps_the_critic_tells_made_from_real(make_step: MakeStep) -> None:

@@ -115,7 +115,7 @@ def test_zero_in_the_first_epoch_zero_for_no_change_and_a_gradient_for_a_change(
     assert term(_step(make_step, first.flip(1) * 2)).item() == 0  # the first epoch is not over
     _at(term, epoch=1, batch=9)
     term(_step(make_step, first))
-    _at(term, epoch=2, batch=11)
+    _at(term, epoch=2, batch=4)
     assert term(_step(make_step, 5 * first)).item() == pytest.approx(0, abs=1e-6)
     changed = (first + torch.tensor([0.0, 0.3])).requires_grad_()
     value = term(_step(make_step, changed))
@@ -127,7 +127,7 @@ def test_zero_in_the_first_epoch_zero_for_no_change_and_a_gradient_for_a_change(
 
 def test_zero_with_a_graph_where_nothing_is_joined(make_step: MakeStep) -> None:
     term = TemporalRelations(ITEMS, features=4)
-    _at(term, epoch=2, batch=11)
+    _at(term, epoch=2, batch=4)
     for _ in range(2):
         embedding = torch.eye(4, requires_grad=True)
         value = term(_step(make_step, embedding))
@@ -144,7 +144,7 @@ def test_rows_that_are_new_or_unknown_change_nothing(make_step: MakeStep) -> Non
         term = TemporalRelations(ITEMS, features=2)
         _at(term, epoch=1, batch=1)
         term(_step(make_step, pair, ids="ab"))
-        _at(term, epoch=2, batch=11)
+        _at(term, epoch=2, batch=4)
         values.append(term(_step(make_step, rows, ids=ids)).item())
     assert values[0] == pytest.approx(values[1], rel=1e-5)
     assert values[0] > 1e-4
@@ -158,21 +158,22 @@ def test_the_order_of_a_batch_does_not_matter(make_step: MakeStep) -> None:
         term = TemporalRelations(ITEMS, features=3, threshold=0.5)
         _at(term, epoch=1, batch=1)
         term(_step(make_step, before))
-        _at(term, epoch=2, batch=11)
+        _at(term, epoch=2, batch=4)
         values.append(term(_step(make_step, now[order], ids=[ITEMS[place]["id"] for place in order])).item())
     assert values[0] == pytest.approx(values[1], rel=1e-4)
     assert values[0] > 1e-4
 
 
 def test_an_old_entry_is_not_compared(make_step: MakeStep) -> None:
-    """max_age 2 epochs of 10 batches: what was written in batch 1 counts until batch 21."""
+    """max_age 2, and two batches hold as many rows as there are items: what was written in batch 1 counts until 5."""
     pair, later = torch.tensor([[1.0, 0.2], [1.0, 0.1]]), torch.tensor([[1.0, 0.4], [1.0, 0.0]])
-    for batch, counts in ((21, True), (22, False)):
+    for batch, counts in ((5, True), (6, False)):
         term = TemporalRelations(ITEMS, features=2, max_age=2)
         _at(term, epoch=1, batch=1)
         term(_step(make_step, pair, ids="ab"))
         _at(term, epoch=3, batch=batch)
         assert (term(_step(make_step, later, ids="ab")).item() > 0) == counts
+        assert term.observed["compared"].item() == float(counts)
 
 
 def test_the_bank_is_part_of_the_state_and_fills_before_the_ramp(make_step: MakeStep) -> None:
@@ -185,7 +186,7 @@ def test_the_bank_is_part_of_the_state_and_fills_before_the_ramp(make_step: Make
     resumed.load_state_dict(term.state_dict())
     later = torch.tensor([[1.0, 0.4], [1.0, 0.0], [0.0, 1.0], [0.1, 1.0]])
     for each in (term, resumed):
-        _at(each, epoch=2, batch=11)
+        _at(each, epoch=2, batch=4)
     assert term(_step(make_step, later)).item() == resumed(_step(make_step, later)).item() > 0
 
 
@@ -198,6 +199,11 @@ def test_what_is_missing_or_wrong_is_said(make_step: MakeStep) -> None:
         TemporalRelations(ITEMS, features=3)(_step(make_step, torch.eye(4)))
     with pytest.raises(ValueError, match="start_epoch is 1"):
         TemporalRelations(ITEMS, features=3, start_epoch=1)
+    for words in ("words", 2.5, True):  # a command line gives text
+        with pytest.raises(ValueError, match=f"start_epoch is {words!r}: give a whole number from 2"):
+            TemporalRelations(ITEMS, features=3, start_epoch=words)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="max_age is 'words': give a number above 0"):
+        TemporalRelations(ITEMS, features=3, max_age="words")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="max_age is 0"):
         TemporalRelations(ITEMS, features=3, max_age=0)
     with pytest.raises(ValueError, match="threshold is 1"):

@@ -9,7 +9,7 @@ import torch
 from monai.visualize import CAM
 from torch import nn
 
-from semimed_monai.networks import DeployedPositiveCAM, PositiveCAMClassifier, ShownMaps
+from semimed_monai.networks import DeployedPositiveCAM, PositiveCAMClassifier, showing
 
 SMALL = {"layers": (1, 1, 1, 1), "widths": (4, 8, 8, 16)}
 
@@ -72,7 +72,7 @@ def test_it_is_monais_cam(positive: bool) -> None:
     twin.load_state_dict(copy.deepcopy(network.state_dict()))
     if positive:
         twin.head.weight.data.clamp_(min=0)
-    shown = network if positive else ShownMaps(network, "cam")
+    shown = network if positive else showing(network, "cam")
     maps = shown(images).maps
     monais = CAM(twin, target_layers="last", fc_layers="head")
     for of in range(2):
@@ -97,7 +97,7 @@ def test_no_positive_weight_is_an_empty_map() -> None:
 
 def test_the_decoder_draws_for_every_class() -> None:
     network, images = _network(decoder=True), torch.rand(2, 1, 64, 64)
-    outputs = ShownMaps(network, "marks")(images)
+    outputs = showing(network, "marks")(images)
     assert torch.equal(outputs.logits, network(images).logits)
     for of in range(2):
         assert torch.equal(outputs.maps[:, of : of + 1], network(images).marks)
@@ -106,10 +106,18 @@ def test_the_decoder_draws_for_every_class() -> None:
 def test_without_a_decoder_nothing_is_drawn() -> None:
     network = _network()
     assert network(torch.rand(1, 1, 64, 64)).marks is None
-    with pytest.raises(ValueError, match=r"needs marks \(decoder\)"):
-        ShownMaps(network, "marks")(torch.rand(1, 1, 64, 64))
-    with pytest.raises(ValueError, match="give cam or marks"):
-        ShownMaps(network, "pcam")
+    with pytest.raises(ValueError, match="has no decoder"):
+        showing(network, "marks")
+    with pytest.raises(ValueError, match="give one of positive, cam, marks"):
+        showing(network, "pcam")
+
+
+def test_a_twin_shares_weights_by_the_same_names() -> None:
+    """So that an evaluation can load one file into both."""
+    network = _network()
+    twin = showing(network, "cam")
+    twin.load_state_dict({name: torch.zeros_like(value) for name, value in network.state_dict().items()})
+    assert not network.head.weight.any()
 
 
 @pytest.mark.parametrize("decoder", [False, True])
