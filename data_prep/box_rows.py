@@ -28,6 +28,11 @@ class Columns(NamedTuple):
     sized: bool = False
     patient: str | None = None
 
+    def options(self) -> dict[str, str]:
+        """Option of the command -> the column that it names; those of the box are looked for by `box_columns`."""
+        patient = {"--patient-column": self.patient} if self.patient else {}
+        return {"--image-column": self.image, **patient}
+
 
 def box_columns(table: Table, given: Sequence[str] | None, *, sized: bool) -> tuple[tuple[str, ...], bool]:
     """The four columns of a box, and whether the last two are its size: those that are given, or the usual names.

@@ -6,13 +6,28 @@ Looked for: `torchvision.ops.clip_boxes_to_image` cuts a box however far outside
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from data_prep.pictures import Size
 
 Box = list[float]
 
 _SLACK = 1.0  # pixels by which rounding and inclusive ends carry boxes over the border; what is farther out is wrong
+
+
+class Outline(Protocol):
+    """What is drawn more finely than a box, or by pixels (`data_prep.outlines`)."""
+
+    def pixels(self, size: Size) -> NDArray[np.bool_]:
+        """Height x width booleans of an image of this width and height: what is inside.
+
+        Raises:
+            ValueError: it does not lie in such an image.
+        """
+        ...
 
 
 class Annotated(NamedTuple):
@@ -24,6 +39,7 @@ class Annotated(NamedTuple):
         boxes: [x0, y0, x1, y1] in pixels each; none for an image without a lesion.
         patient: "" where the file does not say.
         size: width and height that the boxes were drawn at, if the file says so.
+        outlines: of lesions that have one; these have no box.
     """
 
     where: str
@@ -31,6 +47,7 @@ class Annotated(NamedTuple):
     boxes: list[Box]
     patient: str = ""
     size: Size | None = None
+    outlines: Sequence[Outline] = ()
 
 
 def corners(x: float, y: float, width: float, height: float) -> Box:
@@ -53,8 +70,9 @@ def fitted(annotated: Annotated, size: Size) -> list[Box] | str:
     """
     if annotated.size and annotated.size != size:
         drawn, real = (f"{width} x {height}" for width, height in (annotated.size, size))
-        return f"its boxes were drawn at {drawn} pixels, and it has {real}: scale them"
-    problem = next(filter(None, (_problem(box, size) for box in annotated.boxes)), None)
+        what = "outlines" if annotated.outlines else "boxes"
+        return f"its {what} were drawn at {drawn} pixels, and it has {real}: scale them"
+    problem = next(filter(None, (misplaced(box, size) for box in annotated.boxes)), None)
     if problem:
         return problem
     width, height = size
@@ -64,15 +82,20 @@ def fitted(annotated: Annotated, size: Size) -> list[Box] | str:
     return cut
 
 
-def _problem(box: Sequence[float], size: Size) -> str | None:
+def misplaced(box: Sequence[float], size: Size, name: str = "box") -> str | None:
+    """What is wrong with a box, by itself: it has no area, or reaches outside an image of this width and height.
+
+    >>> misplaced([0, 2, 9.5, 4], (8, 6), "outline within")
+    'outline within [0, 2, 9.5, 4] reaches outside the image of 8 x 6 pixels: correct it'
+    """
     x0, y0, x1, y1 = box
     width, height = size
     if not (x0 < x1 and y0 < y1):  # also where one of them is no number
-        return f"box {_said(box)} has no area: correct or remove it"
+        return f"{name} {_said(box)} has no area: correct or remove it"
     inside = min(x0, y0, width - x1, height - y1) >= -_SLACK
     if inside and x0 < width and y0 < height and x1 > 0 and y1 > 0:
         return None
-    return f"box {_said(box)} reaches outside the image of {width} x {height} pixels: correct it"
+    return f"{name} {_said(box)} reaches outside the image of {width} x {height} pixels: correct it"
 
 
 def _said(box: Sequence[float]) -> str:

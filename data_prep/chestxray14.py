@@ -43,9 +43,17 @@ from data_prep.names import without_ending
 from data_prep.placing import refuse_overlap, relative
 from data_prep.public_cxr import public_table, require
 from data_prep.report import deliver
-from data_prep.sections import FRACTIONS, Divided, Items, check_classes, check_fractions, check_way, divide
+from data_prep.sections import (
+    FRACTIONS,
+    Items,
+    check_classes,
+    check_fractions,
+    check_way,
+    divide,
+    divide_by_lists,
+)
 from data_prep.tables import Row, closest, read_table, repeated, understood
-from semimed_monai.data import DatalistError, split_by_group
+from semimed_monai.data import DatalistError
 from semimed_monai.data.find import PICTURES
 from semimed_monai.files import digest_of
 
@@ -168,7 +176,9 @@ def prepare(
     items, copies = _items(films, files, boxes, left_out, out=out, placed=placed, longest=resize)
     check_classes(source, CLASSES, items, left_out)
     if lists is not None:
-        divided = _officially(source, items, lists, fractions, seed)
+        place_of = {without_ending(name): place for name, place in lists.items()}
+        listed = {source / name: [item for item in items if place_of[item["id"]] == name] for name in LISTS}
+        divided = divide_by_lists(listed, fractions, seed)
     else:
         divided = divide(items, fractions, seed, group="patient", by_image=split == "random")
     patients = {item["group"] for item in items}
@@ -319,23 +329,6 @@ def _scaled(annotated: Annotated, size: pictures.Size) -> list[Box] | str:
         return found
     across, down = (side / drawn for side, drawn in zip(size, _DRAWN_AT, strict=True))  # exact: 1024 is a power of 2
     return [[x0 * across, y0 * down, x1 * across, y1 * down] for x0, y0, x1, y1 in found]
-
-
-def _officially(source: Path, items: Items, lists: Mapping[str, str], fractions: Sequence[float], seed: int) -> Divided:
-    """The sections by the official lists; validation is cut out of the first."""
-    list_of = {without_ending(name): place for name, place in lists.items()}
-    learned_from, tested = ([item for item in items if list_of[item["id"]] == name] for name in LISTS)
-    learned = sum(fractions[:2]) or 1
-    shares = {"training": fractions[0] / learned, "validation": fractions[1] / learned}
-    sections = {**split_by_group(learned_from, shares, seed), "test": tested}
-    facts = {
-        "by": "official lists, and patient",
-        LISTS[0]: {name: round(share, 4) for name, share in shares.items()},
-        "lists_sha256": {name: digest_of(source / name) for name in LISTS},
-        "seed": seed,
-    }
-    note = f"test is {LISTS[1]}; validation is {shares['validation']:.1%} of {LISTS[0]}, cut out by patient"
-    return Divided(sections, facts, [note])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A COCO file's images and the boxes that count, one entry for each image; what is wrong in it is said all at once.
+"""A COCO file's images and the boxes or outlines that count, one entry for each image; its faults are said all at once.
 
 Looked for: pycocotools (not installed with MONAI) indexes a file without checking it: of an image that is there twice
 it keeps one, and an annotation of an image that is not there it never shows.
@@ -12,19 +12,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from data_prep.boxes import Annotated, Box, corners
+from data_prep.boxes import Annotated, Box, Outline, corners
+from data_prep.outlines import read_outline
 from data_prep.pictures import Size
 from data_prep.tables import closest
 from semimed_monai.data import DatalistError
 
 
-def read_coco(file: Path, categories: Sequence[str] = (), patient_key: str | None = None) -> list[Annotated]:
+def read_coco(
+    file: Path, categories: Sequence[str] = (), patient_key: str | None = None, *, outlines: bool = False
+) -> list[Annotated]:
     """The images in the file's order.
 
     Args:
         file: the JSON file.
         categories: those whose boxes count, by name; may be left out where all boxes are of one category.
         patient_key: what an image's entry calls its patient.
+        outlines: take an annotation's segmentation, and its box only where it has none.
 
     Raises:
         DatalistError: with all problems of the file.
@@ -35,22 +39,26 @@ def read_coco(file: Path, categories: Sequence[str] = (), patient_key: str | Non
     wanted = _wanted(lists, categories, problems)
     images = _images(lists["images"], problems)
     boxes: defaultdict[Any, list[Box]] = defaultdict(list)
+    drawn: defaultdict[Any, list[Outline]] = defaultdict(list)
     for annotation in lists["annotations"]:
-        where = f"annotation {annotation.get('id')}"
-        if annotation.get("image_id") not in images:
-            problems.append(f"{where}: image {annotation.get('image_id')!r} is not among the images: add or remove it")
+        where, key = f"annotation {annotation.get('id')}", annotation.get("image_id")
+        if key not in images:
+            problems.append(f"{where}: image {key!r} is not among the images: add or remove it")
         elif annotation.get("category_id") in wanted:
-            box = annotation.get("bbox")
-            if _numbers(box, 4):
-                boxes[annotation["image_id"]].append(corners(*box))
-            else:
-                problems.append(f"{where}: bbox {box!r} must be [x, y, width, height]: correct it")
+            try:
+                if outlines and annotation.get("segmentation"):
+                    drawn[key].append(read_outline(annotation["segmentation"]))
+                else:
+                    boxes[key].append(_box(annotation.get("bbox")))
+            except ValueError as error:
+                problems.append(f"{where}: {error}")
     found = []
     for key, image in images.items():
         patient = str(image.get(patient_key) or "").strip() if patient_key else ""
         if patient_key and not patient:
             problems.append(f"image {key} ({image['file_name']}) has no {patient_key!r}: give every image its patient")
-        found.append(Annotated(f"{file.name}, image {key}", image["file_name"], boxes[key], patient, _size(image)))
+        where = f"{file.name}, image {key}"
+        found.append(Annotated(where, image["file_name"], boxes[key], patient, _size(image), drawn[key]))
     if problems:
         raise DatalistError(file, problems)
     return found
@@ -108,6 +116,12 @@ def _images(rows: Sequence[dict[str, Any]], problems: list[str]) -> dict[Any, di
         else:
             images[key], names[name] = image, key
     return images
+
+
+def _box(box: Any) -> Box:
+    if not _numbers(box, 4):
+        raise ValueError(f"bbox {box!r} must be [x, y, width, height]: correct it")
+    return corners(*box)
 
 
 def _size(image: Mapping[str, Any]) -> Size | None:

@@ -22,6 +22,7 @@ class Columns(NamedTuple):
     section: str | None = None
     slice: str | None = None
     labels: tuple[str, ...] = ()
+    study: str | None = None
 
     def options(self) -> dict[str, str]:
         """Option of the command -> the column that it names."""
@@ -39,6 +40,7 @@ class Entry(NamedTuple):
     mask: str
     group: str | None
     section: str | None
+    study: str | None = None
 
 
 def read_entries(
@@ -80,6 +82,8 @@ def _entry(row: Row, columns: Columns, classes: Sequence[str], slice_base: int) 
         raise ValueError(f"column {columns.image!r} is empty: name the image")
     if columns.group and not cells[columns.group]:
         raise ValueError(f"{image}: column {columns.group!r} is empty: give every image a group")
+    if columns.study and not cells[columns.study]:
+        raise ValueError(f"{image}: column {columns.study!r} is empty: give every image a study")
     place = whole_number(cells[columns.slice], slice_base) if columns.slice else None
     label: int | list[int] | None = None
     if columns.labels:
@@ -94,6 +98,7 @@ def _entry(row: Row, columns: Columns, classes: Sequence[str], slice_base: int) 
         mask=cells[columns.mask] if columns.mask else "",
         group=cells[columns.group] if columns.group else None,
         section=_section(cells[columns.section]) if columns.section else None,
+        study=cells[columns.study] if columns.study else None,
     )
 
 

@@ -1,16 +1,20 @@
 """FracAtlas: radiographs of limbs, hips and shoulders with boxes around fractures, as a datalist of four roles.
 
     python -m data_prep.fracatlas --source FOLDER --out FOLDER --fold 0
+    python -m data_prep.fracatlas --source FOLDER --out FOLDER --fold 0 --marks 100
 
 The source is the folder into which the published archive was unpacked:
 
     images/Fractured/IMG0000019.jpg, images/Non_fractured/IMG0000000.jpg
-    Annotations/COCO JSON/COCO_fracture_masks.json        the boxes
+    Annotations/COCO JSON/COCO_fracture_masks.json        the boxes, and outlines
     dataset.csv                                           only compared; folders and boxes are believed
 
 Test is one of the folds, alike in the share of fractured images; validation is a part of the rest. Of the training
 images with a fracture most lose their boxes and stand for the public sets (P_pub), the others keep them (P_hos). Those
 without one are divided as in the paper, 9858 N_hos to 16921 N_pub.
+
+With --marks N there are no roles and no boxes, but masks of what the published outlines enclose: of N training images,
+and of all fractured ones for validation and test. That is what the bundle `pcam` learns from.
 
 The set names no patients, so images of one person may be in training and in test, and scores may flatter. Only files
 that are the same byte for byte are known to belong together, and stay together.
@@ -20,12 +24,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from data_prep import command, pictures
 from data_prep.boxes import Annotated, fitted
 from data_prep.coco import read_coco
 from data_prep.fracture_roles import CLASSES, IN_PAPER, with_role
+from data_prep.marks import ABNORMALITY, Markable, Marks, check_count, read_marks
 from data_prep.placing import relative
 from data_prep.progress import each
 from data_prep.report import deliver
@@ -42,7 +50,9 @@ NO_PATIENTS = (
     "NO PATIENT IDS: the set does not say which images are of one person, so the split is by image: one person may be "
     "in training and in test, and scores may flatter"
 )
-_HELP = "Write a datalist of FracAtlas with the four roles of the fracture bundle; most training boxes are hidden."
+_HELP = (
+    "Write a datalist of FracAtlas: the fracture bundle's roles, most training boxes hidden; or few marks, for pcam."
+)
 _ORIGIN = {
     "source": "FracAtlas, doi:10.6084/m9.figshare.22363012",
     "licence": "CC BY 4.0",
@@ -60,6 +70,7 @@ def prepare(
     fold: int = 0,
     validation: float = 0.2,
     hidden: float = 0.9,
+    marks: int | None = None,
     seed: int = 0,
     dry_run: bool = False,
 ) -> Path:
@@ -80,42 +91,53 @@ def prepare(
         validation: the part of the other images that is the validation section.
         hidden: the part of the fractured training images that lose their boxes, from 0 to below 1; with one seed a
             smaller part is inside a larger one.
+        marks: write masks in place of roles and boxes, and leave so many training images their mask.
         seed: decides which image goes where.
         dry_run: only print what would be written.
 
     Raises:
-        ValueError: the source is not of the published form, or settings without sense.
+        ValueError: the source is not of the published form, fewer marks than wanted, or settings without sense.
         DatalistError: the file of the boxes cannot be used.
     """
     source, out = Path(source).resolve(), Path(out).resolve()
     _check_settings(folds, fold, validation, hidden)
+    check_count(marks)
     _check_layout(source)
     left_out: defaultdict[str, list[str]] = defaultdict(list)
-    items, copies = _items(source, out, left_out)
+    labels = _labels(source)
+    sizes = pictures.examine(labels)
+    items, copies = _items(source, out, labels, sizes, left_out)
     check_classes(source, CLASSES, items, left_out)
+    drawn = None if marks is None else _marks(source, items, sizes)
+    if drawn is not None:
+        items = drawn.on([{key: value for key, value in item.items() if key != "boxes"} for item in items])
     parts = split_by_group(items, {str(number): 1 / folds for number in range(folds)}, seed)
     rest = [item for number, part in parts.items() if number != str(fold) for item in part]
     divided = split_by_group(rest, {"training": 1 - validation, "validation": validation}, seed)
-    sections = {
-        "training": _with_roles(divided["training"], hidden, seed),
-        "validation": divided["validation"],
-        "test": parts[str(fold)],
-    }
+    facts: dict[str, Any]
+    if drawn is None or marks is None:
+        training = _with_roles(divided["training"], hidden, seed)
+        facts = {"roles": {"hidden": hidden, "N_hos of the negatives": round(HOSPITAL_NEGATIVES, 4), "seed": seed}}
+    else:
+        training = drawn.keep(divided["training"], marks, seed)
+        facts = {"marks": {"in training": marks, "seed": seed}}
+    sections = {"training": training, "validation": divided["validation"], "test": parts[str(fold)]}
     split = {"by": "image: the set names no patients", "folds": folds, "fold": fold, "validation": validation}
     return deliver(
         out,
         name="fracatlas",
-        classes=CLASSES,
+        classes=CLASSES if drawn is None else ABNORMALITY,
         sections=sections,
         provenance={
             **_ORIGIN,
             "boxes_sha256": digest_of(source / BOXES),
             "patients": NO_PATIENTS,
             "split": {**split, "seed": seed},
-            "roles": {"hidden": hidden, "N_hos of the negatives": round(HOSPITAL_NEGATIVES, 4), "seed": seed},
+            **facts,
         },
         left_out=left_out,
         notes=[NO_PATIENTS, *copies],
+        place_files=partial(drawn.write, out, [*chain.from_iterable(sections.values())]) if drawn else None,
         dry_run=dry_run,
     )
 
@@ -140,12 +162,16 @@ def _check_layout(source: Path) -> None:
         )
 
 
-def _items(source: Path, out: Path, left_out: defaultdict[str, list[str]]) -> tuple[Items, list[str]]:
+def _items(
+    source: Path,
+    out: Path,
+    labels: Mapping[Path, int],
+    sizes: Mapping[Path, pictures.Size | str],
+    left_out: defaultdict[str, list[str]],
+) -> tuple[Items, list[str]]:
     """All images that can be used, without roles, in the order of their names; and what to say of copies among them."""
-    labels = _labels(source)
     boxes = {image.name: image for image in read_coco(source / BOXES)}
     left_out["boxes of images that are not there"] += sorted({*boxes} - {file.name for file in labels})
-    sizes = pictures.examine(labels)
     usable: dict[Path, list[list[float]]] = {}
     for file, label in labels.items():
         size, annotated = sizes[file], boxes.get(file.name, Annotated("", file.name, []))
@@ -215,6 +241,15 @@ def _compare_table(file: Path, labels: Mapping[Path, int], left_out: defaultdict
     ]
 
 
+def _marks(source: Path, items: Items, sizes: Mapping[Path, pictures.Size | str]) -> Marks:
+    """The outlines of the items."""
+    sized = {file.name: size for file, size in sizes.items() if not isinstance(size, str)}
+    images = [Markable(item["id"], item["id"], item["label"] == 1, sized[item["id"]]) for item in items]
+    listed = {image.id for image in images}
+    annotated = [one for one in read_marks(source / BOXES) if one.name in listed]  # of others the boxes said it
+    return Marks(source / BOXES, annotated, images, source)
+
+
 def _with_roles(training: Items, hidden: float, seed: int) -> Items:
     positives, negatives = ([item for item in training if item["label"] == label] for label in (1, 0))
     near = [positives[place] for place in choose_labelled(positives, 1 - hidden, seed)]
@@ -233,8 +268,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--validation", type=float, default=0.2, metavar="PART", help="of the other images, for validation; default 0.2"
     )
-    parser.add_argument(
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument(
         "--hidden", type=float, default=0.9, metavar="PART", help="of the training boxes' images; default 0.9"
+    )
+    known.add_argument(
+        "--marks", type=int, metavar="N", help="masks in place of roles and boxes, of so many training images"
     )
     parser.add_argument("--seed", type=int, default=0, help="decides which image goes where; default 0")
     command.add_dry_run(parser)

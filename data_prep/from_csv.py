@@ -42,6 +42,7 @@ _OPTIONS = {
     "image": "the image (default image)",
     "label": "the class, by name or index (default label)",
     "group": "what is not split: person, lesion, study; by default each image is by itself",
+    "study": "the study: its images are judged together; without a --group-column it is what is not split",
     "mask": "the mask, named as images are",
     "section": "training, validation or test; by default the images are divided",
     "slice": "the slice of a volume",
@@ -65,6 +66,7 @@ def prepare(
     label_column: str | None = None,
     label_columns: Sequence[str] = (),
     group_column: str | None = None,
+    study_column: str | None = None,
     mask_column: str | None = None,
     section_column: str | None = None,
     slice_column: str | None = None,
@@ -94,6 +96,7 @@ def prepare(
         label_column: by default "label"; a table with masks need not have it, and is for segmentation then.
         label_columns: in its place, a column of 0 and 1 for each class of a multi-label set.
         group_column: what is not split; by default each image is by itself.
+        study_column: the images of a study are judged together; where there is no group column, studies are not split.
         mask_column: the masks.
         section_column: training, validation or test; by default the items are divided.
         slice_column: the slice, for volumes.
@@ -118,9 +121,18 @@ def prepare(
     segmentation = mask_column and not label_column and not label_columns and "label" not in table.columns
     label = None if segmentation or label_columns else label_column or "label"
     columns = Columns(
-        image_column, label, group_column, mask_column, section_column, slice_column, tuple(label_columns)
+        image=image_column,
+        label=label,
+        group=group_column,
+        mask=mask_column,
+        section=section_column,
+        slice=slice_column,
+        labels=tuple(label_columns),
+        study=study_column,
     )
     table.require(columns.options())
+    group_column = group_column or study_column
+    columns = columns._replace(group=group_column)
     entries, names = read_entries(table, columns, classes, slice_base)
     folders = ImageFolder(images, out), ImageFolder(masks, out)
     left_out: defaultdict[str, list[str]] = defaultdict(list)
@@ -266,6 +278,7 @@ def _item(one: _Used, places: Mapping[str, tuple[Path, Path]], out: Path, *, cop
         "label": entry.label,
         "mask": place(one.mask, "masks") if one.mask else None,
         "group": entry.group,
+        "study": entry.study,
         "id": item_id(name, entry.slice),
     }
     return {key: value for key, value in item.items() if value is not None}

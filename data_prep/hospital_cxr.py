@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from data_prep import command
-from data_prep.box_rows import CORNERS, SIZES, Columns, box_columns, read_boxes
+from data_prep.annotations import Naming, add_naming, read_annotated
+from data_prep.box_rows import Columns, read_boxes
 from data_prep.boxes import Annotated, Box, fitted
-from data_prep.coco import read_coco
 from data_prep.dicom_series import read_header
 from data_prep.faults import Fault
 from data_prep.fracture_roles import CLASSES, with_role
@@ -106,11 +106,11 @@ def prepare(
     """
     images, out, boxes = Path(images).resolve(), Path(out).resolve(), Path(boxes).resolve()
     check_fractions(fractions)
-    entries = _entries(boxes, image_column, corner_columns, size_columns, categories, patient_column)
+    entries = read_annotated(boxes, Naming(image_column, corner_columns, size_columns, categories, patient_column))
     if negatives is not None:
         more = read_table(Path(negatives).resolve())
         columns = Columns(image_column, patient=patient_column)
-        more.require(_options(columns))
+        more.require(columns.options())
         entries += read_boxes(more, columns)
     refused = _Refused()
     items = _items(entries, ImageFolder(images, out), out, refused, by_image=by_image)
@@ -137,30 +137,6 @@ def prepare(
         left_out=refused.left_out,
         dry_run=dry_run,
     )
-
-
-def _entries(
-    file: Path,
-    image_column: str,
-    corner_columns: Sequence[str] | None,
-    size_columns: Sequence[str] | None,
-    categories: Sequence[str],
-    patient_column: str | None,
-) -> list[Annotated]:
-    """What the file with the boxes says of each image."""
-    if file.suffix.lower() == ".json":
-        return read_coco(file, categories, patient_column)
-    if categories:
-        raise ValueError(f"{file} is no COCO file (.json): a table has no --categories; leave out the lines of others")
-    table = read_table(file)
-    table.require(_options(Columns(image_column, patient=patient_column)))
-    four, sized = box_columns(table, size_columns or corner_columns, sized=bool(size_columns))
-    return read_boxes(table, Columns(image_column, four, sized, patient_column))
-
-
-def _options(columns: Columns) -> dict[str, str]:
-    patient = {"--patient-column": columns.patient} if columns.patient else {}
-    return {"--image-column": columns.image, **patient}
 
 
 def _items(entries: Sequence[Annotated], folder: ImageFolder, out: Path, refused: _Refused, *, by_image: bool) -> Items:
@@ -240,19 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--boxes", type=Path, required=True, help="a COCO file (.json), or a CSV table of boxes")
     command.add_out(parser)
     parser.add_argument("--negatives", type=Path, metavar="CSV", help="a table of more images, all without a fracture")
-    parser.add_argument(
-        "--image-column", default="image", metavar="NAME", help="the tables' name for the image; default image"
-    )
-    names = parser.add_mutually_exclusive_group()
-    names.add_argument(
-        "--corner-columns", nargs=4, metavar=CORNERS, help="the table's names for a box's corners; default as here"
-    )
-    names.add_argument(
-        "--size-columns", nargs=4, metavar=SIZES, help="or for its upper left corner and its size; default as here"
-    )
-    parser.add_argument(
-        "--categories", nargs="+", default=(), metavar="NAME", help="the COCO categories that are a fracture"
-    )
+    add_naming(parser, "a fracture")
     parser.add_argument("--patient-column", metavar="NAME", help="who an image is of; default the DICOM's PatientID")
     parser.add_argument(
         "--by-image", action="store_true", help="take images whose patient nobody knows for one patient each"

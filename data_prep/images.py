@@ -44,15 +44,7 @@ class ImageFolder:
         exact = Path(os.path.normpath(self.folder / name))
         if exact != self.folder and exact.is_relative_to(self.folder) and exact.exists():
             return exact
-        found = self._names[name]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            several = ", ".join(self.name_of(path) for path in found[:5])
-            raise ValueError(f"{name!r} may be any of {several}: write its path below {self.folder}")
-        slashes = " (write / between folders, and only those below it)" if "\\" in name else ""
-        advice = f"correct the name or the folder{slashes}{self._names.hint(name)}"
-        raise ValueError(f"{name!r} is not in {self.folder}: {advice}")
+        return self._names.only(name, self.folder)
 
     def name_of(self, path: Path) -> str:
         """The path below the folder."""

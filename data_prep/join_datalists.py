@@ -2,9 +2,9 @@
 
     python -m data_prep.join_datalists --out joined ribs/datalist.json chexpert padchest
 
-Every item keeps its section, role and label. Ids and groups get the name of their list before them, so that person 7 of
-one set is not person 7 of another; where lists are of the same people, say so with --same-groups, and nobody may be in
-two sections. Files stay where they are.
+Every item keeps its section, role and label. Ids, groups and studies get the name of their list before them, so that
+person 7 of one set is not person 7 of another; where lists are of the same people, say so with --same-groups, and
+nobody may be in two sections. Files stay where they are.
 """
 
 from __future__ import annotations
@@ -54,8 +54,12 @@ class _Part(NamedTuple):
     def _item(self, item: dict[str, Any], out: Path, *, same_groups: bool) -> dict[str, Any]:
         paths = {key: relative(self.file.parent / item[key], out) for key in _FILES if item.get(key)}
         name = item.get("id") or item_id(item["image"], item.get("slice"))
-        group = group_of(item) if same_groups else f"{self.name}/{group_of(item)}"
-        return {**item, **paths, "group": group, "id": f"{self.name}/{name}"}
+        people = {"group": group_of(item)}
+        if item.get("study"):
+            people["study"] = item["study"]
+        if not same_groups:
+            people = {key: f"{self.name}/{text}" for key, text in people.items()}
+        return {**item, **paths, **people, "id": f"{self.name}/{name}"}
 
 
 def prepare(

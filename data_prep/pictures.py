@@ -35,9 +35,9 @@ class Copy(NamedTuple):
 
 
 def examine(files: Iterable[Path]) -> dict[Path, Size | str]:
-    """Each picture's width and height, or what is wrong with it, found by decoding all of it."""
+    """`picture_size` of each."""
     listed = list(files)
-    return dict(zip(listed, each(_size, listed, "opening pictures"), strict=True))
+    return dict(zip(listed, each(picture_size, listed, "opening pictures"), strict=True))
 
 
 def copy(copies: Iterable[Copy], longest: int | None = None) -> None:
@@ -66,7 +66,8 @@ def shrunk(size: Size, longest: int | None) -> Size:
     return width, height
 
 
-def _size(file: Path) -> Size | str:
+def picture_size(file: Path) -> Size | str:
+    """A picture's width and height, or what is wrong with it, found by decoding all of it."""
     try:
         with Image.open(file) as picture:
             picture.load()

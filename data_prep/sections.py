@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from semimed_monai.data import split_by_group
 from semimed_monai.data.datalist import SECTIONS
 from semimed_monai.data.splits import classes_of, group_of
+from semimed_monai.files import digest_of
 
 FRACTIONS = (0.7, 0.1, 0.2)
 HELD_BACK = "items without a label whose group is in validation or test"
@@ -123,6 +124,33 @@ def divide(
         "tested was learned, and scores flatter"
     )
     return Divided(sections, {"by": "image", **facts, f"{group}s in several sections": torn, "leak": note}, [note])
+
+
+def divide_by_lists(
+    lists: Mapping[Path, Items], fractions: Sequence[float], seed: int, *, group: str = "patient"
+) -> Divided:
+    """By a set's two official lists: the second is the test section, validation is cut out of the first by group.
+
+    Args:
+        lists: the two files, and the items of each, with `group`.
+        fractions: the first two say how the first list is divided.
+        seed: decides which group goes where.
+        group: what a group is.
+
+    Raises:
+        ValueError: fewer groups than sections, or fractions that are not positive.
+    """
+    learned = sum(fractions[:2]) or 1
+    shares = {"training": fractions[0] / learned, "validation": fractions[1] / learned}
+    (first, learned_from), (second, tested) = ((file.name, items) for file, items in lists.items())
+    facts = {
+        "by": f"official lists, and {group}",
+        first: {name: round(share, 4) for name, share in shares.items()},
+        "lists_sha256": {file.name: digest_of(file) for file in lists},
+        "seed": seed,
+    }
+    note = f"test is {second}; validation is {shares['validation']:.1%} of {first}, cut out by {group}"
+    return Divided({**split_by_group(learned_from, shares, seed), "test": tested}, facts, [note])
 
 
 def known_by(items: Sequence[Mapping[str, Any]]) -> str:

@@ -62,10 +62,14 @@ class Table(NamedTuple):
         return {"table": self.file.name, "table_sha256": digest_of(self.file)}
 
 
-def read_table(file: Path) -> Table:
+def read_table(file: Path, header: Sequence[str] = ()) -> Table:
     """Read a CSV file in UTF-8 whose cells are separated by comma, semicolon or tab; cells lose the spaces around them.
 
     One whose name ends in .gz is unpacked on the way. Columns at the end that have neither a name nor a cell are none.
+
+    Args:
+        file: the table.
+        header: the columns' names where the file does not begin with a line of them.
 
     Raises:
         ValueError: it is no such table, has no rows or a column twice, or a row longer than its first line.
@@ -78,7 +82,8 @@ def read_table(file: Path) -> Table:
             first = lines.readline()
             lines.seek(0)
             reader = csv.reader(lines, delimiter=max(_SEPARATORS, key=first.count), strict=True)
-            found = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+            found = [(0, list(header))] if header else []
+            found += [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{file}: no CSV table in UTF-8 ({error}): save it as such") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:

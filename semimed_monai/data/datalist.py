@@ -11,9 +11,10 @@ An item is an image (NIfTI, PNG, JPEG, a DICOM file or the folder of a DICOM ser
 (from 0, along a NIfTI's left-right axis, or the place in the DICOM series; needed where there are several), `label`
 (class index, or 0 or 1 per class), `mask` (whole numbers; above 0 is inside), `label_map` (a file whose nonzero value
 is class index + 1, in place of label and mask), `boxes` ([x0, y0, x1, y1] in pixels; pixel j lies from j to j + 1),
-`group` (what may not be split: person, lesion, study), `id`, and in training `labelled` (its group keeps or loses its
-labels, whatever the share) and `role` (`semimed_monai.data.roles`). In a list without any label, for segmentation, the
-items with a mask are the labelled ones, and a mask's values are class indices.
+`group` (what may not be split: person, lesion, study), `study` (whose images, of one group, are judged together), `id`,
+and in training `labelled` (its group keeps or loses its labels, whatever the share) and `role`
+(`semimed_monai.data.roles`). In a list without any label, for segmentation, the items with a mask are the labelled
+ones, and a mask's values are class indices.
 
 Looked for: MONAI's `load_decathlon_datalist` reads one section and checks nothing; JSON Schema would check the form,
 but neither files nor groups.
@@ -31,7 +32,7 @@ from typing import Any, NamedTuple
 
 from semimed_monai.data.contents import Use, file_problems
 from semimed_monai.data.roles import keeps_boxes, role_problem, roles_problems
-from semimed_monai.data.splits import choose_labelled, classes_of, group_of, group_problems
+from semimed_monai.data.splits import choose_labelled, classes_of, group_of, group_problems, study_problems
 from semimed_monai.files import whole
 from semimed_monai.vocabulary import ROLES, UNLABELLED, item_id
 
@@ -40,7 +41,7 @@ SECTIONS = ("training", "validation", "test")
 _HEAD_KEYS = ("format", "name", "version", "provenance", "classes", *SECTIONS)
 _FILE_KEYS = ("image", "mask", "label_map")
 _GRADES = ("label", "label_map")
-_ITEM_KEYS = ("image", "slice", "label", "mask", "label_map", "boxes", "group", "id", "labelled", "role")
+_ITEM_KEYS = ("image", "slice", "label", "mask", "label_map", "boxes", "group", "study", "id", "labelled", "role")
 _SHOWN = 50  # problems in one message: those after so many are seldom of another kind
 
 
@@ -109,6 +110,7 @@ class Datalist:
         self.classes: list[str] = head["classes"]
         self.provenance: dict[str, Any] = head.get("provenance", {})
         self._setting = f"labelled_share {labelled_share}, seed {seed}"
+        self._known = sum(rows[place].section == "training" for place in _known(rows))
 
         problems = [f"{row}: {problem}" for row in rows for problem in _item_problems(row, self.classes)]
         problems += _repeated(rows)
@@ -116,7 +118,8 @@ class Datalist:
             problems.append("it has labels, so its masks are no class numbers: give a list of images and masks only")
         problems += roles_problems(head.get("training", []))
         named = [row for row in rows if "image" in row.files]
-        problems += group_problems({name: [row.item for row in named if row.section == name] for name in SECTIONS})
+        by_section = {name: [row.item for row in named if row.section == name] for name in SECTIONS}
+        problems += group_problems(by_section) + study_problems(by_section)
         keep: set[int] = set()
         if not problems:  # labels that are wrong one by one cannot be judged together
             keep = _kept(rows, labelled_share, seed)
@@ -176,7 +179,10 @@ class Datalist:
         return [dict(item) for item in self._items[name]]
 
     def summary(self) -> str:
-        """A table of items, groups, masks and classes for each section; what is hidden is not counted either."""
+        """A table of items, groups, masks and classes for each section; what is hidden is not counted either.
+
+        Above it stands which share is labelled in fact: whole groups, one of each class at least, may be more.
+        """
         lines = [["section", "items", "groups", "masks", *self.classes]]
         for name, items in self._items.items():
             seen = [label for item in items for label in classes_of(item)]
@@ -188,7 +194,13 @@ class Datalist:
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         padded = [[cell.rjust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
         table = ["  ".join([line[0].ljust(widths[0]), *cells[1:]]) for line, cells in zip(lines, padded, strict=True)]
-        return "\n".join([f"{self.name}, version {self.version} ({self._setting})", *table, *self._roles()])
+        title = f"{self.name}, version {self.version} ({self._setting}{self._share()})"
+        return "\n".join([title, *table, *self._roles()])
+
+    def _share(self) -> str:
+        """How many of the training items that have a label keep it, where there are any."""
+        kept = len(self._items["labelled"])
+        return f": {kept} of {self._known} keep their labels, {kept / self._known:.1%}" if self._known else ""
 
     def _roles(self) -> list[str]:
         """A line of how many training items have which role, where they have some."""
@@ -254,7 +266,8 @@ class _Row(NamedTuple):
         boxes = {"boxes": known["boxes"]} if known.get("boxes") is not None and keeps_boxes(known) else {}
         role = {"role": ROLES.index(self.item["role"])} if self.item.get("role") else {}
         image = {"image": str(root / self.item["image"]), "slice": self.item.get("slice")}
-        return {"id": self.id, "group": group_of(self.item), **image, "label": label, **files, **boxes, **role}
+        study = {"study": self.item["study"]} if self.item.get("study") else {}
+        return {"id": self.id, "group": group_of(self.item), **study, **image, "label": label, **files, **boxes, **role}
 
 
 def _file_of(path: str | Path, segmentation: bool) -> Path:
@@ -318,7 +331,7 @@ def _item_problems(row: _Row, classes: Sequence[str]) -> list[str]:
     item, problems = row.item, [_unknown(key, _ITEM_KEYS) for key in row.item if key not in _ITEM_KEYS]
     if item.get("image") is None:
         problems.append("it has no 'image': name its file, relative to the datalist")
-    given = [key for key in (*_FILE_KEYS, "group", "id") if item.get(key) is not None]
+    given = [key for key in (*_FILE_KEYS, "group", "study", "id") if item.get(key) is not None]
     no_text = [key for key in given if not isinstance(item[key], str) or not item[key]]
     problems += [f"{key} {item[key]!r} must be a text: write it in quotes, or leave {key!r} out" for key in no_text]
     place, label, boxes = item.get("slice"), item.get("label"), item.get("boxes")
@@ -367,10 +380,15 @@ def _graded(rows: Sequence[_Row]) -> bool:
     return any(row.item.get(key) is not None for row in rows for key in _GRADES)
 
 
+def _known(rows: Sequence[_Row]) -> list[int]:
+    """The places of the rows that have a label; in a list without any, a mask."""
+    keys = _GRADES if _graded(rows) else ("mask",)
+    return [place for place, row in enumerate(rows) if any(row.item.get(key) is not None for key in keys)]
+
+
 def _kept(rows: Sequence[_Row], share: float, seed: int) -> set[int]:
     """The places of the rows whose labels may be seen: all that have one outside training, the chosen ones in it."""
-    keys = _GRADES if _graded(rows) else ("mask",)
-    known = [place for place, row in enumerate(rows) if any(row.item.get(key) is not None for key in keys)]
+    known = _known(rows)
     training = [place for place in known if rows[place].section == "training"]
     chosen = choose_labelled([rows[place].item for place in training], share, seed)
     return {*known} - {*training} | {training[index] for index in chosen}

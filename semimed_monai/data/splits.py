@@ -26,10 +26,14 @@ def group_of(item: Mapping[str, Any]) -> str:
 
 
 def classes_of(item: Mapping[str, Any]) -> list[Hashable]:
-    """The classes an item counts for: its label, each positive one of several labels, or None where there is none."""
+    """The classes an item counts for: its label, each positive one of several labels, or None where there is none.
+
+    >>> classes_of({"label": [0, 1, 1]}), classes_of({"label": [-1, -1, -1]})  # hidden ones are not there
+    ([1, 2], [None])
+    """
     label = item.get("label")
     if isinstance(label, Sequence) and not isinstance(label, str):
-        return [index for index, positive in enumerate(label) if positive] or [None]
+        return [index for index, mark in enumerate(label) if mark == 1] or [None]
     return [label]
 
 
@@ -73,6 +77,34 @@ def group_problems(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[
         problems.append(
             f"some items have a group, {len(without)} have none, the first {without[0]}: give all a group or none"
         )
+    return problems
+
+
+def study_problems(sections: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """What is wrong with the studies of a datalist's sections: one of two groups or labels, given in part of a section.
+
+    >>> items = [{"image": "0.png", "study": "s", "label": 0}, {"image": "1.png", "study": "s", "label": 1}]
+    >>> [problem.split(":")[0] for problem in study_problems({"test": [{**item, "group": "p"} for item in items]})]
+    ["study 's' with mixed labels (0 of test[0] (0.png), 1 of test[1] (1.png))"]
+    """
+    problems = []
+    first: dict[tuple[str, str], dict[str, str]] = {}
+    for section, items in sections.items():
+        where = [f"{section}[{number}] ({item['image']})" for number, item in enumerate(items)]
+        without = [place for place, item in zip(where, items, strict=True) if item.get("study") is None]
+        if 0 < len(without) < len(items):
+            some = f"some {section} items have a study, {len(without)} have none, the first {without[0]}"
+            problems.append(f"{some}: give all of the section a study or none")
+        for place, item in zip(where, items, strict=True):
+            if item.get("study") is not None:
+                label = "none" if item.get("label") is None else str(item["label"])
+                for kind, value in (("groups", group_of(item)), ("labels", label)):
+                    first.setdefault((str(item["study"]), kind), {}).setdefault(value, place)
+    for (study, kind), places in first.items():
+        if len(places) > 1:
+            shown = ", ".join(f"{value} of {place}" for value, place in list(places.items())[:2])
+            remedy = "a study has one group and one label: correct them, or name studies apart"
+            problems.append(f"study {study!r} with mixed {kind} ({shown}): {remedy}")
     return problems
 
 

@@ -118,7 +118,7 @@ class TemporalRelations(Term):
         self.memory.write(rows, embedding, torch.full_like(rows, self.batch))
         if self.epoch < self.start_epoch:
             return embedding.sum() * 0
-        oldest = self.batch - int(self.max_age * len(self.memory.marks) / len(rows))
+        oldest = self.batch - self.max_age * len(self.memory.marks) / len(rows)
         compared = (written > 0) & (written >= oldest)
         self.observed = {"compared": compared.float().mean()}
         return temporal_distance(embedding, before, compared, self.threshold)

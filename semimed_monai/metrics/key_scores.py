@@ -14,9 +14,10 @@ from ignite.engine import Engine
 from ignite.metrics import Metric
 from torch import Tensor
 
-from semimed_monai.metrics.grading import finding_scores, grading_scores
+from semimed_monai.metrics.grading import finding_scores, grading_scores, mean_of_known
+from semimed_monai.metrics.localisation import given_masks, iou, measures
 from semimed_monai.metrics.rows import Column, Rows
-from semimed_monai.metrics.tiou import given_masks, iou, macro_tiou, tiou
+from semimed_monai.metrics.tiou import macro_tiou, tiou
 from semimed_monai.vocabulary import share
 
 
@@ -143,3 +144,43 @@ class TIoUScore(RowScore):
     def score(self, rows: Mapping[str, Column]) -> float:
         """TIoU, micro or macro."""
         return macro_tiou(rows["iou"], rows["label"]) if self.macro else tiou(rows["iou"])
+
+
+class LocalisationScore(RowScore):
+    """One of `measures`: "iou", "pointing_game", "energy_inside" or "pixel_ap", the mean over all cases with a mask.
+
+        >>> import torch
+        >>> metric = LocalisationScore("pixel_ap")
+        >>> ones = torch.ones(1, 1, 4, 4)
+        >>> metric.update((["a"], ones, ones, torch.tensor([True])))
+        >>> metric.compute()
+        1.0
+
+    Args:
+        score: which one.
+        threshold: of the IoU.
+        output_transform: see RowScore; keys id, map, mask (both B×1×H×W), has_mask (B).
+
+    Raises:
+        ValueError: an unknown score.
+    """
+
+    required_output_keys = ("id", "map", "mask", "has_mask")
+
+    def __init__(
+        self, score: str = "iou", threshold: float = 0.5, output_transform: Callable[[Any], Any] = whole_output
+    ) -> None:
+        there = measures(share("threshold", threshold))
+        if score not in there:
+            raise ValueError(f"there is no score {score!r}: choose one of {', '.join(there)}")
+        self.measure = there[score]
+        super().__init__(output_transform)
+
+    def update(self, output: tuple[Sequence[str], Tensor, Tensor, Tensor]) -> None:
+        """Add a batch."""
+        ids, maps, masks, has_mask = output
+        self.rows.extend(id=ids, value=self.measure(maps, given_masks(masks, has_mask)))
+
+    def score(self, rows: Mapping[str, Column]) -> float:
+        """The mean."""
+        return mean_of_known(rows["value"])

@@ -8,19 +8,22 @@ from typing import Any
 import numpy as np
 
 from semimed_monai.metrics.collected import Collected, taken
-from semimed_monai.metrics.grading import FloatArray, IntArray, finding_scores, grading_scores
+from semimed_monai.metrics.grading import FloatArray, IntArray, finding_scores, grading_scores, mean_of_known
+from semimed_monai.metrics.localisation import given_masks, measures
 from semimed_monai.metrics.rows import Column
 from semimed_monai.metrics.segmentation import MEASURES, mean_of_classes
-from semimed_monai.metrics.tiou import baseline_ious, given_masks, iou, macro_tiou, radial_profile, tiou
+from semimed_monai.metrics.studies import study_statistic
+from semimed_monai.metrics.tiou import baseline_ious, macro_tiou, radial_profile, tiou
 from semimed_monai.vocabulary import share
 
 
 class Predictions(Collected):
-    """One row per item: id, group, label, probabilities and, where maps come, their IoU.
+    """One row per item: id, group, label, probabilities and, where maps come, their `measures`.
 
     Maps and masks are not kept: of a mask stays what the baselines' IoU asks (`radial_profile`). An output has id,
     group (B strings), label (B, or B×C where there may be several; -1 = unlabelled) and probabilities (B×C); from a
-    network with maps also map (of the predicted class), mask (both B×1×H×W) and has_mask (B).
+    network with maps also map (of the predicted class), mask (both B×1×H×W) and has_mask (B); where the section's
+    items have studies, study (B strings).
 
         >>> import torch
         >>> predictions = Predictions()
@@ -31,10 +34,12 @@ class Predictions(Collected):
         1.0
 
     Its scores are those of `grading_scores`, or, with several labels, of `finding_scores`; where maps came also tiou,
-    tiou_macro, and tiou_disc and tiou_ones, what a fixed shape would reach on these masks. All are fractions.
+    tiou_macro, and tiou_disc and tiou_ones, what a fixed shape would reach on these masks, and the mean of each of
+    `measures`; where studies came, and an item has one label, those of `study_statistic`. All are fractions, but
+    study_kappa may be below 0.
 
     Args:
-        threshold: b, what of a map counts as attended: report it with every TIoU.
+        threshold: b, what of a map counts as attended: report it with every TIoU and IoU.
     """
 
     needed = ("id", "group", "label", "probabilities")
@@ -42,59 +47,77 @@ class Predictions(Collected):
 
     def __init__(self, threshold: float = 0.5) -> None:
         super().__init__()
-        self.threshold = share("threshold", threshold)
+        self.measures = measures(share("threshold", threshold))
 
     def columns(self, output: Mapping[str, Any]) -> dict[str, Any]:
         """What is kept of a batch."""
         columns = taken(output, self.needed)
+        if "study" in output:
+            columns["study"] = output["study"]
         if "map" in output:
             maps, mask, has_mask = taken(output, self.of_maps).values()
             masks = given_masks(mask, has_mask)
-            columns |= {"iou": iou(maps, masks, self.threshold), "radial_profile": radial_profile(masks)}
+            columns |= {name: measure(maps, masks) for name, measure in self.measures.items()}
+            columns["radial_profile"] = radial_profile(masks)
         return columns
 
     def table(self, classes: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """A plain dict per item, for a CSV: id, group, label, predicted, probability/<class>, iou where maps came.
+        """A plain dict per item, for a CSV: id, group, label, predicted, probability/<class>.
 
-        In place of label and predicted stands label/<class> where there may be several.
+        In place of label and predicted stands label/<class> where there may be several; study stands after group where
+        studies came, and each of `measures` at the end where maps came.
 
         Args:
             classes: names for the probabilities' columns; without them, the classes' indices.
         """
         rows = self.rows
         names = [str(index) for index in range(rows["probabilities"].shape[1])] if classes is None else classes
+        named = [name for name in ("id", "group", "study") if name in rows]
+        measured = [name for name in self.measures if name in rows]
         lines = []
         for row, probabilities in enumerate(rows["probabilities"].tolist()):
-            line: dict[str, Any] = {"id": str(rows["id"][row]), "group": str(rows["group"][row])}
+            line: dict[str, Any] = {name: str(rows[name][row]) for name in named}
             label = rows["label"][row]
             if np.ndim(label):
                 line |= {f"label/{name}": int(value) for name, value in zip(names, label, strict=True)}
             else:
                 line |= {"label": int(label), "predicted": int(np.argmax(probabilities))}
             line |= {f"probability/{name}": value for name, value in zip(names, probabilities, strict=True)}
-            lines.append(line | ({"iou": float(rows["iou"][row])} if "iou" in rows else {}))
+            lines.append(line | {name: float(rows[name][row]) for name in measured})
         return lines
 
     def statistic(self, classes: Sequence[str]) -> Callable[[IntArray], dict[str, float]]:
         """From the indices of rows to their scores."""
         rows = self.rows
-        maps = {"tiou": rows["iou"]} if "iou" in rows else {}
-        if "radial_profile" in rows:
-            maps |= {f"tiou_{name}": ious for name, ious in baseline_ious(rows["radial_profile"]).items()}
-        return lambda drawn: _scores_of(rows, maps, drawn, classes)
+        one_label = rows["label"].ndim == 1
+        score = grading_scores if one_label else finding_scores
+        further = []
+        if "iou" in rows:
+            further.append(_map_statistic(rows, list(self.measures)))
+        if one_label and "study" in rows:
+            further.append(study_statistic(rows["probabilities"], rows["label"], rows["study"]))
+
+        def scores_of(drawn: IntArray) -> dict[str, float]:
+            found = score(rows["probabilities"][drawn], rows["label"][drawn], classes)
+            for statistic in further:
+                found |= statistic(drawn)
+            return found
+
+        return scores_of
 
 
-def _scores_of(
-    rows: Mapping[str, Column], maps: Mapping[str, FloatArray], drawn: IntArray, classes: Sequence[str]
-) -> dict[str, float]:
-    """All scores of the drawn rows."""
-    labels = rows["label"][drawn]
-    score = grading_scores if labels.ndim == 1 else finding_scores
-    found = score(rows["probabilities"][drawn], labels, classes)
-    found |= {name: tiou(ious[drawn]) for name, ious in maps.items()}
-    if labels.ndim > 1:
-        return found
-    return found | ({"tiou_macro": macro_tiou(maps["tiou"][drawn], labels)} if "tiou" in maps else {})
+def _map_statistic(rows: Mapping[str, Column], measured: Sequence[str]) -> Callable[[IntArray], dict[str, float]]:
+    """From the indices of rows to the scores of their maps."""
+    ious: dict[str, FloatArray] = {"tiou": rows["iou"]}
+    ious |= {f"tiou_{name}": of_shape for name, of_shape in baseline_ious(rows["radial_profile"]).items()}
+
+    def scores_of(drawn: IntArray) -> dict[str, float]:
+        found = {name: tiou(values[drawn]) for name, values in ious.items()}
+        if rows["label"].ndim == 1:
+            found["tiou_macro"] = macro_tiou(rows["iou"][drawn], rows["label"][drawn])
+        return found | {name: mean_of_known(rows[name][drawn]) for name in measured}
+
+    return scores_of
 
 
 class SegmentationPredictions(Collected):

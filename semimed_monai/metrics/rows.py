@@ -17,7 +17,7 @@ from torch import Tensor
 from semimed_monai.metrics.grading import FloatArray
 
 Column = NDArray[Any]
-MUST_AGREE = ("label", "group")
+MUST_AGREE = ("label", "group", "study")
 
 
 class Rows:
@@ -58,7 +58,7 @@ class Rows:
         """All processes' rows, sorted by id, one for each id; {} if there are none. Every process must call it.
 
         Raises:
-            ValueError: two rows with the same id that differ in label or group: two items, not one seen twice.
+            ValueError: two rows with the same id that differ in label, group or study: two items, not one seen twice.
         """
         own = _concatenated(self._batches)
         parts = cast(list[dict[str, Column]], idist.all_gather(own))

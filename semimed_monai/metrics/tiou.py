@@ -1,7 +1,6 @@
 """TIoU: how often a map meets the mask, and what a map that looks at nothing would reach.
 
-Looked for: monai.metrics.MeanIoU takes binarised one-hot maps and gives no share above a threshold; neither MONAI nor
-torchmetrics has TIoU.
+Looked for: neither MONAI nor torchmetrics has TIoU.
 """
 
 from __future__ import annotations
@@ -22,39 +21,8 @@ RINGS = 500
 """Parts of equal area that `radial_profile` cuts an image into: a disc's area is known to 0.2 % of the image."""
 
 
-def iou(maps: Tensor, masks: Tensor, threshold: float = 0.5) -> Tensor:
-    """|A ∩ S| / |A ∪ S| per image, A = {map > threshold}, S = {mask > 0}.
-
-    An empty mask gives nan (there is nothing to meet, the case does not count); an empty A against a mask gives 0.
-
-        >>> iou(torch.tensor([[[[0.9, 0.2], [0.8, 0.1]]]]), torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]]))
-        tensor([0.3333], dtype=torch.float64)
-
-    Args:
-        maps: B×1×H×W in [0, 1].
-        masks: B×1×H×W, 0 outside.
-        threshold: b; the paper does not give it: state it in every report.
-
-    Returns:
-        B numbers, in double precision on the CPU, so that an IoU of exactly T is not above T.
-
-    Raises:
-        ValueError: shapes that differ, or a map that is not finite.
-    """
-    if maps.shape != masks.shape:
-        raise ValueError(
-            f"map {tuple(maps.shape)} and mask {tuple(masks.shape)} differ in shape: bring the map to the mask's size"
-        )
-    if not torch.isfinite(maps).all():
-        raise ValueError("the map holds values that are not finite: the training has diverged")
-    attended, inside = (maps > threshold).flatten(1), (masks > 0).flatten(1)
-    both = (attended & inside).sum(dim=1).cpu().double()
-    either = (attended | inside).sum(dim=1).cpu().double()
-    return torch.where(inside.any(dim=1).cpu(), both / either, torch.nan)
-
-
 def tiou(ious: FloatArray) -> float:
-    """Mean over T of the share of cases with IoU > T, T = .1, .2, … .7; cases whose IoU is nan do not count.
+    """Mean over T of the share of cases with IoU > T, T = .1, .2, … .7; cases whose `iou` is nan do not count.
 
         >>> tiou(np.array([0.35, 1.0]))  # three thresholds of seven, and all
         0.7142857142857143
@@ -79,11 +47,6 @@ def macro_tiou(ious: FloatArray, labels: IntArray) -> float:
     counts = ~np.isnan(ious) & (labels != UNLABELLED)
     per_class = [tiou(ious[counts & (labels == label)]) for label in np.unique(labels[counts])]
     return float(np.mean(per_class)) if per_class else float("nan")
-
-
-def given_masks(masks: Tensor, has_mask: Tensor) -> Tensor:
-    """`masks` (B×1×H×W), emptied in the rows that were given none (B booleans)."""
-    return masks * has_mask.view(-1, 1, 1, 1).to(masks)
 
 
 def radial_profile(masks: Tensor) -> Tensor:

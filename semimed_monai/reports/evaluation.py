@@ -133,6 +133,17 @@ def _table(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     for score in next(iter(scores.values())):
         scale = scale_of(score)
         shown = {name: {key: scale * number for key, number in of[score].items()} for name, of in scores.items()}
-        cells = [f"{name} {of['value']:5.1f} [{of['low']:.1f}, {of['high']:.1f}]" for name, of in shown.items()]
+        cells = [f"{name} {_shown(**of)}" for name, of in shown.items()]
         lines.append(f"  {score:<{width}}" + "   ".join(cells))
     return "\n".join(lines)
+
+
+def _shown(value: float, low: float, high: float) -> str:
+    """In the page's words.
+
+    >>> _shown(81.26, 70.0, 90.0), _shown(81.26, math.nan, math.nan), _shown(math.nan, math.nan, math.nan)
+    (' 81.3 [70.0, 90.0]', ' 81.3', 'not defined')
+    """
+    if math.isnan(value):
+        return "not defined"
+    return f"{value:5.1f}" + ("" if math.isnan(low) else f" [{low:.1f}, {high:.1f}]")

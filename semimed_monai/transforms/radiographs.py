@@ -29,7 +29,7 @@ from torch import Tensor
 
 from semimed_monai.transforms.codecs import has_decoder, without_decoder
 from semimed_monai.transforms.grid import kind_of
-from semimed_monai.transforms.slices import Item, ToSquared, as_label
+from semimed_monai.transforms.slices import Item, ToSquared, as_label, study_of
 from semimed_monai.transforms.squares import boxes_to_square
 from semimed_monai.transforms.volumes import read_grey_picture
 from semimed_monai.vocabulary import DAMAGED_HEADER, UNLABELLED, flag, item_id
@@ -46,11 +46,11 @@ SQUARE_WITHIN = 0.01  # what headers round to; beyond it shapes are seen to be s
 def chest_xray(size: int, refuse_blank: bool = False) -> Compose:
     """A datalist item of a chest radiograph -> image 1 x size x size in [0, 1], its boxes there, their mask, label.
 
-    Read what is displayed (`read_radiograph`), pad to a square with zeros, resize. A row has `id`, `group`, `image`,
-    `label` (-1 if it is not known; a vector where there may be several findings), `boxes` (N x 4, [x0, y0, x1, y1] in
-    pixels of the square, N may be 0), `mask` (the boxes' pixels), `has_mask` (whether it is known where the lesions
-    are: there are boxes, or it is a negative), `role` (-1 if it has none), `source` and `slice`. A mask file that the
-    item names is not read: lesions are boxes here.
+    Read what is displayed (`read_radiograph`), pad to a square with zeros, resize. A row has `id`, `group`, `study` if
+    its item has one, `image`, `label` (-1 if it is not known; a vector where there may be several findings), `boxes`
+    (N x 4, [x0, y0, x1, y1] in pixels of the square, N may be 0), `mask` (the boxes' pixels), `has_mask` (whether it is
+    known where the lesions are: there are boxes, or it is a negative), `role` (-1 if it has none), `source` and
+    `slice`. A mask file that the item names is not read: lesions are boxes here.
 
     Example:
         >>> preprocess = chest_xray(size=512)
@@ -91,6 +91,7 @@ class LoadRadiograph(Transform):
         return {
             "id": str(item.get("id") or item_id(path, item.get("slice"))),
             "group": str(item.get("group") or path),
+            **study_of(item),
             "image": torch.tensor(image[None]),
             "label": label,
             "boxes": _boxes_inside(boxes or [], image.shape, path),

@@ -88,6 +88,26 @@ def photograph(size: int, aspect: Aspect = "pad", mask: MaskKind = "binary", *, 
     )
 
 
+def bone_xray(size: int, mask: MaskKind = "binary", *, refuse_blank: bool = False) -> Compose:
+    """A datalist item of a bone radiograph (DICOM, PNG, JPEG) -> image 1 x size x size in [0, 1], mask, label.
+
+    As it is displayed, bones bright; its percentiles 1 and 99 are scaled to 0 and 1, since published films come as
+    pictures of any exposure.
+
+    Args:
+        size: pixels along each side of the square, which is padded with zeros.
+        mask: as in `knee_mr`.
+        refuse_blank: as in `knee_mr`.
+    """
+    return Compose(
+        [
+            LoadSlice(mask=mask, refuse_blank=refuse_blank),
+            ScalePercentilesd("image"),
+            ToSquared(("image", "mask"), size=size),
+        ]
+    )
+
+
 def slice_items(path: str) -> list[dict[str, Any]]:
     """One unlabelled item per slice of a volume (one in all for a picture), from the header alone.
 
@@ -172,6 +192,7 @@ class LoadSlice(Transform):
         return {
             "id": str(item.get("id") or item_id(path, wanted)),
             "group": str(item.get("group") or path),
+            **study_of(item),
             "image": torch.tensor(planes[index]),
             "label": as_label(label),
             "mask": torch.tensor(plane[None].astype(np.int32)),
@@ -179,6 +200,16 @@ class LoadSlice(Transform):
             "source": path,
             "slice": index,
         }
+
+
+def study_of(item: Item) -> dict[str, str]:
+    """What a row has of the study that its item names: nothing where it names none, as in inference.
+
+    Example:
+        >>> study_of({"image": "wrist.png", "study": "p1/s1"}), study_of({"image": "wrist.png"})
+        ({'study': 'p1/s1'}, {})
+    """
+    return {"study": str(item["study"])} if item.get("study") else {}
 
 
 def as_label(label: Any) -> int | Tensor:

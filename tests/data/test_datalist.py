@@ -35,6 +35,53 @@ def test_items_have_the_form_that_the_transforms_get(folder):
     assert listed.labelled() == Datalist(str(folder / "datalist.json")).labelled()
 
 
+def in_studies(head):
+    """The two images of each person, and the volume's slices one by one."""
+    for section in ("training", "validation", "test"):
+        for item in head[section]:
+            item["study"] = f"{item['group']}/{item.get('slice', 1)}"
+
+
+def test_studies_are_handed_on_also_of_unlabelled_items(folder, changed):
+    listed = Datalist(changed(folder, in_studies), labelled_share=0.3)
+    for items in (listed.labelled(), listed.unlabelled(), listed.section("validation")):
+        assert [item["study"] for item in items] == [f"{item['group']}/1" for item in items]
+    assert [item["study"] for item in listed.section("test")] == ["v/0", "v/1", "v/2"]
+
+
+def test_some_sections_may_have_studies_and_others_none(folder, changed):
+    def only_in_test(head):
+        for item in head["test"]:
+            item["study"] = item["id"] = str(item["slice"])
+
+    listed = Datalist(changed(folder, only_in_test))
+    assert "study" not in listed.labelled()[0]
+    assert [item["study"] for item in listed.section("test")] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"study": 3}, "training[3] (3.png): study 3 must be a text"),
+        ({"study": ""}, "training[3] (3.png): study '' must be a text"),
+        ({"study": None}, "some training items have a study, 1 have none, the first training[3] (3.png): give all of"),
+        ({"label": 0}, "study 'p1/1' with mixed labels (1 of training[2] (2.png), 0 of training[3] (3.png)): a study"),
+        ({"label": None}, "study 'p1/1' with mixed labels (1 of training[2] (2.png), none of training[3] (3.png))"),
+        ({"study": "p2/1", "label": 2}, "study 'p2/1' with mixed groups (p1 of training[3] (3.png), p2 of training[4]"),
+    ],
+)
+def test_a_wrong_study(folder, change, message, changed, only):
+    changed(folder, in_studies)
+    assert message in only(changed(folder, lambda head: head["training"][3].update(change)))
+
+
+def test_a_study_of_images_without_a_group(tmp_path, only):
+    items = [{"image": f"{n}.png", "label": 0, "study": "s"} for n in range(9)]
+    write_datalist(tmp_path, name="x", classes=["a"], sections={"training": items})
+    mixed = "study 's' with mixed groups (0.png of training[0] (0.png), 1.png of training[1] (1.png)): a study has one"
+    assert mixed in only(tmp_path, check=False)
+
+
 def test_digest_is_of_the_file_and_changes_with_it(folder, changed):
     before = Datalist(folder).digest
     assert Datalist(folder).digest == before
@@ -141,7 +188,7 @@ def test_empty_section_says_so(folder, changed):
 
 def test_summary_counts_what_may_be_seen(folder):
     head, columns, *rows = Datalist(folder, labelled_share=0.3).summary().splitlines()
-    assert head == "set, version 1 (labelled_share 0.3, seed 0)"
+    assert head == "set, version 1 (labelled_share 0.3, seed 0: 6 of 18 keep their labels, 33.3%)"
     assert [line.split() for line in (columns, *rows)] == [
         ["section", "items", "groups", "masks", "normal", "partial", "full"],
         ["training,", "labelled", "6", "3", "6", "2", "2", "2"],
@@ -149,6 +196,28 @@ def test_summary_counts_what_may_be_seen(folder):
         ["validation", "6", "3", "6", "2", "2", "2"],
         ["test", "3", "1", "3", "1", "1", "1"],
     ]
+
+
+def test_summary_counts_no_hidden_label_where_there_may_be_several(tmp_path):
+    """Three persons, of whom one keeps its labels: a hidden -1 is no positive; and the share is said as it is."""
+    items = [{"image": f"{n}.png", "label": [1, int(n == 0)], "group": f"p{n}"} for n in range(3)]
+    items += [{"image": "3.png", "group": "p3"}]  # it never had a label that it could keep
+    sections = {"training": items, "test": [{"image": "4.png", "label": [0, 1], "group": "p4"}]}
+    write_datalist(tmp_path, name="films", classes=["effusion", "mass"], sections=sections)
+    head, _, *rows = Datalist(tmp_path, labelled_share=0.02, check=False).summary().splitlines()
+    assert head == "films, version 1 (labelled_share 0.02, seed 0: 1 of 3 keep their labels, 33.3%)"
+    assert [line.split() for line in rows] == [
+        ["training,", "labelled", "1", "1", "-", "1", "1"],
+        ["training,", "unlabelled", "3", "3", "-", "-", "-"],
+        ["validation", "-", "-", "-", "-", "-"],
+        ["test", "1", "1", "-", "-", "1"],
+    ]
+
+
+def test_summary_of_a_test_section_alone_says_no_share(folder, changed):
+    changed(folder, lambda head: head.pop("training"))
+    head = Datalist(folder, sections=["test"]).summary().splitlines()[0]
+    assert head == "set, version 1 (labelled_share 1.0, seed 0)"
 
 
 def test_items_without_a_label_are_unlabelled_and_lose_their_masks(folder, changed):

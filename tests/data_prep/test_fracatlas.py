@@ -239,17 +239,90 @@ def test_the_command_line_gives_what_the_function_gives(source, tmp_path, monkey
     given: dict = {}
     monkeypatch.setattr(fracatlas, "prepare", lambda **settings: given.update(settings))
     fracatlas.main(["--source", "a", "--out", "b"])
-    defaults = {"folds": 5, "fold": 0, "validation": 0.2, "hidden": 0.9, "seed": 0, "dry_run": False}
+    defaults = {"folds": 5, "fold": 0, "validation": 0.2, "hidden": 0.9, "marks": None, "seed": 0, "dry_run": False}
     assert given == {"source": Path("a"), "out": Path("b"), **defaults}
     others = "--folds 4 --fold 3 --validation .1 --hidden .5 --seed 2 --dry-run"
     fracatlas.main(["--source", "a", "--out", "b", *others.split()])
-    assert list(given.values())[2:] == [4, 3, 0.1, 0.5, 2, True]
+    assert list(given.values())[2:] == [4, 3, 0.1, 0.5, None, 2, True]
+    fracatlas.main(["--source", "a", "--out", "b", "--marks", "100"])
+    assert given["marks"] == 100
+    with pytest.raises(SystemExit):
+        fracatlas.main(["--source", "a", "--out", "b", "--marks", "100", "--hidden", ".5"])
 
 
 def test_a_dry_run_writes_nothing(source, capsys):
     file = made(source, dry_run=True)
     assert not file.parent.exists()
     assert f"dry run: {file} is not written" in capsys.readouterr().out
+
+
+def outlined(content: dict) -> None:
+    """In each box a triangle with its right angle above on the left; no pixel's centre is on an edge."""
+    for annotation in content["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        annotation["segmentation"] = [[x + 0.1, y + 0.1, x + width - 0.1, y + 0.1, x + 0.1, y + height - 0.3]]
+
+
+def test_with_marks_the_outlines_are_masks_of_few_training_images_and_of_all_others(source):
+    write_coco(source, outlined)
+    boxes = made(source, fold=1)
+    before = {name: ids(items) for name, items in sections_of(boxes).items()}
+    file = made(source, fold=1, marks=6)
+    sections = sections_of(file)
+    assert {name: ids(items) for name, items in sections.items()} == before  # the same split
+    listed = Datalist(file)
+    assert listed.classes == ["normal", "abnormal"]
+    masks = {name: {item["id"] for item in items if "mask" in item} for name, items in sections.items()}
+    abnormal = {name: {item["id"] for item in items if item["label"]} for name, items in sections.items()}
+    assert (masks["validation"], masks["test"]) == (abnormal["validation"], abnormal["test"])
+    assert len(masks["training"]) == 6
+    assert masks["training"] < abnormal["training"]
+    every = [item for items in sections.values() for item in items]
+    assert not any("boxes" in item or "role" in item for item in every)
+    written = {path.name for path in (file.parent / "marks").iterdir()}
+    assert written == {name.replace("jpg", "png") for names in masks.values() for name in names}
+    tenth = next(
+        name for name in sorted(masks["test"] | masks["validation"]) if name[9] == "0"
+    )  # with a second fracture
+    mask = np.asarray(Image.open(file.parent / "marks" / tenth.replace("jpg", "png"))) > 0
+    expected = np.zeros((9, 12), bool)
+    slope = 3 + int(tenth[3:10]) % 3
+    for row, column in np.ndindex(9, 12):
+        across, down = column + 0.5, row + 0.5
+        first = min(across, down) > 1.1 and (across - 1.1) / (slope - 0.2) + (down - 1.1) / 3.6 < 1
+        second = across > 7.6 and down > 5.6 and (across - 7.6) / 1.8 + (down - 5.6) / 1.85 < 1
+        expected[row, column] = first or second
+    assert (mask == expected).all()
+    facts = json.loads(file.read_text())["provenance"]
+    assert facts["marks"] == {"in training": 6, "seed": 0}
+    assert "roles" not in facts
+
+
+def test_fewer_marks_are_among_more_and_too_many_are_refused(source):
+    write_coco(source, outlined)
+    few, many = (
+        {item["id"] for item in sections_of(made(source, marks=marks))["training"] if "mask" in item}
+        for marks in (5, 9)
+    )
+    assert few < many
+    shutil.rmtree(source.parent / "out")
+    message = refusal(source, marks=33)
+    assert "33 marked training images are wanted, and there are 32, of 50 marked ones in all sections" in message
+    assert "0 marked training images are wanted: give 1 or more" in refusal(source, marks=0)
+
+
+def test_outlines_that_do_not_fit_are_refused_and_those_of_images_left_out_are_not_looked_at(source):
+    def change(content: dict) -> None:
+        outlined(content)
+        content["annotations"][3]["segmentation"] = [[1, 1, 14.5, 1, 1, 5]]
+        content["annotations"][4]["segmentation"] = [[1, 1, 14.5, 1, 1, 5]]
+        content["annotations"][4]["bbox"] = [1, 1, 20, 4]
+
+    write_coco(source, change)
+    message = refusal(source, marks=5)
+    assert f"image 4: {name_of(3)}: the outline within [1, 1, 14.5, 5] reaches outside the image of 12 x 9" in message
+    assert name_of(4) not in message
+    assert items_of(made(source))  # who does not ask for them has the boxes
 
 
 @pytest.mark.skipif(not TAR.is_file(), reason="shared/data/fracatlas.tar is not beside the repository")
@@ -265,3 +338,20 @@ def test_the_published_files_are_of_the_form_that_is_read(tmp_path):
     roles = Counter(item["role"] for item in sections_of(file)["training"])
     assert roles == {"P_hos": 42, "N_hos": 621, "P_pub": 378, "N_pub": 1066}
     Datalist(file)
+
+    marked = prepare(tmp_path / "published", tmp_path / "marked", marks=100)
+    sections = sections_of(marked)
+    assert sum("mask" in item for item in sections["training"]) == 100
+    published = json.loads((tmp_path / "published" / BOXES).read_text())
+    names = {image["id"]: image["file_name"] for image in published["images"]}
+    areas: Counter[str] = Counter()
+    for annotation in published["annotations"]:
+        areas[names[annotation["image_id"]]] += annotation["area"]
+    for item in (item for item in [*sections["validation"], *sections["test"]] if item["label"]):
+        boxes = np.array(items[item["id"]]["boxes"])
+        with Image.open(marked.parent / item["mask"]) as mask:
+            x0, y0, x1, y1 = mask.getbbox()
+            assert np.count_nonzero(mask) == pytest.approx(areas[item["id"]], rel=0.1)
+        assert (np.array([x0, y0]) > boxes[:, :2].min(0) - 0.51).all()
+        assert (np.array([x1, y1]) < boxes[:, 2:].max(0) + 0.51).all()
+    Datalist(marked, check=False)

@@ -274,6 +274,32 @@ def test_lines_that_cannot_be_are_refused(images, row, said):
     assert str(images.parent / "table.csv") in message
 
 
+def test_images_of_a_study_are_judged_together_and_in_one_section(images):
+    """Two of each study, two studies of each patient, all of one label."""
+    rows = [f"{number:02d},{('cat', 'dog')[number // 4 % 2]},p{number // 4},s{number // 2}" for number in range(24)]
+    write_rows(images, "image,label,patient,exam", *rows)
+    file = made(images, study_column="exam", fractions=(0.4, 0.3, 0.3))
+    item = items_of(file)["b/07.png"]
+    assert item == {"image": "../images/b/07.png", "label": 1, "group": "p1", "study": "s3", "id": "b/07.png"}
+    assert {each["study"] for each in Datalist(file).section("test")} <= {f"s{number}" for number in range(12)}
+    alone = items_of(made(images, group_column=None, study_column="exam", fractions=(0.4, 0.3, 0.3)))
+    assert all(each["group"] == each["study"] for each in alone.values())
+    assert json.loads(file.read_text())["provenance"]["split"]["by"] == "exam"
+
+
+def test_studies_that_cannot_be_are_refused(images):
+    write_rows(
+        images, "image,label,patient,exam", *(f"{number:02d},cat,p{number // 2},s{number}" for number in range(9))
+    )
+    settings = {"study_column": "exam", "classes": ["cat", "dog"]}
+    add_rows(images, "10,dog,p0,s1")
+    message = refusal(images, **settings, fractions=(0.4, 0.3, 0.3))
+    assert "study 's1' with mixed labels" in message
+    add_rows(images, "11,dog,p0,")
+    assert "line 12: 11: column 'exam' is empty: give every image a study" in refusal(images, **settings)
+    assert "no column 'study': set --study-column" in refusal(images, study_column="study")
+
+
 def test_labels_outside_the_classes_are_refused_and_lines_that_repeat_are_not(images):
     add_rows(images, "a/00.png,cat,p0")
     assert len(items_of(made(images))) == 24

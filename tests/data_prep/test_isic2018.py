@@ -21,7 +21,17 @@ from PIL import Image
 from written import items_of, left_out, sections_of
 
 from data_prep import isic2018
-from data_prep.isic2018 import CLASSES, GROUND_TRUTH, IMAGES, MASKS, METADATA, prepare
+from data_prep.isic2018 import (
+    CLASSES,
+    GROUND_TRUTH,
+    GROUPINGS,
+    IMAGES,
+    MASKS,
+    METADATA,
+    TEST_IMAGES,
+    TEST_TRUTH,
+    prepare,
+)
 from data_prep.pictures import shrunk
 from semimed_monai.data import Datalist
 
@@ -73,6 +83,18 @@ def source(tmp_path) -> Path:
     write_csv(source / GROUND_TRUTH, marks)
     write_csv(source / METADATA, facts)
     return source
+
+
+@pytest.fixture
+def tested(source) -> list[str]:
+    """The challenge's test set beside it: two photographs of each class."""
+    names = [name_of(10_000 + number) for number in range(2 * len(ORDER))]
+    (source / TEST_IMAGES).mkdir()
+    for name in names:
+        Image.new("RGB", (12, 9), "pink").save(source / TEST_IMAGES / f"{name}.jpg")
+    marks = [[name, *(str(int(place == row // 2)) for place in range(7))] for row, name in enumerate(names)]
+    write_csv(source / TEST_TRUTH, [["image", *ORDER], *marks])
+    return names
 
 
 def refusal(source: Path, **settings) -> str:
@@ -148,6 +170,59 @@ def test_photographs_at_random_tear_lesions_and_it_is_said(source, tmp_path, cap
     assert split["leak"].startswith(said)
     assert f"note: {split['leak']}\n" in capsys.readouterr().out
     Datalist(file)
+
+
+def test_officially_test_is_the_challenges_and_validation_is_cut_out_by_lesion(source, tested, tmp_path, capsys):
+    file = prepare(source, tmp_path / "out", split="official", fractions=(0.6, 0.2, 0.2))
+
+    sections = sections_of(file)
+    assert sections["test"] == [
+        {"image": f"../published/{TEST_IMAGES}/{name}.jpg", "label": row // 2, "group": name, "id": name}
+        for row, name in enumerate(tested)
+    ]
+    learned, validated = ({item["group"] for item in sections[name]} for name in ("training", "validation"))
+    assert not learned & validated
+    assert learned | validated == {f"HAM_{lesion:07d}" for lesion in range(42)}
+    assert len(sections["validation"]) == pytest.approx(21, abs=2)
+    provenance = json.loads(file.read_text())["provenance"]
+    assert provenance["split"]["by"] == "official lists, and lesion"
+    assert provenance["counts"] == {"listed": 84, "images": 84, "masks": 84, "lesions": 42, "test images": 14}
+    assert provenance["left_out"] == {}  # what was never drawn is not missing
+    printed = capsys.readouterr().out
+    truth, test_truth = (Path(name).name for name in (GROUND_TRUTH, TEST_TRUTH))
+    assert f"note: test is {test_truth}; validation is 25.0% of {truth}, cut out by lesion\n" in printed
+    assert "note: the challenge does not say which lesions its test photographs show: each counts as one" in printed
+    Datalist(file)
+
+
+def test_the_challenges_test_photographs_are_copied_and_left_out_by_name_too(source, tested, tmp_path):
+    truncate(source / TEST_IMAGES / f"{tested[0]}.jpg")
+    (source / TEST_IMAGES / f"{tested[1]}.jpg").unlink()
+    (source / TEST_IMAGES / "stray.jpg").touch()
+    file = prepare(source, tmp_path / "out", split="official", resize=4)
+
+    assert [item["image"] for item in sections_of(file)["test"]] == [f"images/{name}.jpg" for name in tested[2:]]
+    reasons = left_out(file)
+    assert reasons["images broken"][0].startswith(f"{tested[0]}.jpg (")
+    assert (reasons["images missing"], reasons["files without a row"]) == ([tested[1]], ["stray.jpg"])
+    Datalist(file)
+
+
+@pytest.mark.parametrize("name", [TEST_IMAGES, TEST_TRUTH])
+@pytest.mark.usefixtures("tested")
+def test_without_its_test_set_the_challenges_split_is_refused(source, name):
+    (source / name).rename(source / "elsewhere")
+    message = refusal(source, split="official")
+    assert f"has no {name}: unpack the challenge's test set there, or use --split lesion" in message
+    prepare(source, source.parent / "out")  # other splits do not look for it
+
+
+@pytest.mark.usefixtures("tested")
+def test_a_test_photograph_that_is_learned_from_is_refused(source):
+    edit(source / TEST_TRUTH, name_of(10_000), name_of(0))
+    shutil.copyfile(source / IMAGES / f"{name_of(0)}.jpg", source / TEST_IMAGES / f"{name_of(0)}.jpg")
+    message = refusal(source, split="official")
+    assert f"test[0] ({name_of(0)}): the same image and slice, or the same id, as " in message
 
 
 def test_by_lesion_nothing_leaks_and_nothing_is_said(source, tmp_path, capsys):
@@ -274,6 +349,22 @@ def test_missing_and_broken_files_are_left_out_by_name(source, tmp_path, capsys)
     Datalist(file)
 
 
+def test_photographs_without_a_row_are_named(source, tmp_path, capsys):
+    """One whose name has another ending is not the one of the table; the archives hold a licence, too."""
+    (source / IMAGES / f"{name_of(0)}.jpg").rename(source / IMAGES / f"{name_of(0)}.JPG")
+    Image.new("RGB", (12, 9)).save(source / IMAGES / f"{name_of(99)}.jpg")
+    for other in ("LICENSE.txt", f"._{name_of(1)}.jpg"):
+        (source / IMAGES / other).touch()
+
+    file = prepare(source, tmp_path / "out")
+
+    assert left_out(file) == {
+        "images missing": [name_of(0)],
+        "files without a row": [f"{name_of(0)}.JPG", f"{name_of(99)}.jpg"],
+    }
+    assert f"files without a row: 2 ({name_of(0)}.JPG, {name_of(99)}.jpg)\n" in capsys.readouterr().out
+
+
 def test_a_long_report_names_the_first_and_counts_the_rest(source, tmp_path, capsys):
     for number in range(0, 84, 6):
         (source / IMAGES / f"{name_of(number)}.jpg").unlink()
@@ -300,7 +391,37 @@ def test_a_tar_is_to_be_unpacked(source, tmp_path):
     assert "is a file: unpack it (tar -xf isic2018.tar -C FOLDER)" in refusal(archive)
 
 
-@pytest.mark.parametrize("name", [IMAGES, GROUND_TRUTH, METADATA])
+def test_the_challenges_own_table_of_lesions_does_as_well(source, tmp_path):
+    expected = items_of(prepare(source, tmp_path / "out"))
+    rows = [[image, lesion, "histopathology"] for lesion, image, _ in csv.reader((source / METADATA).open())][1:]
+    write_csv(source / GROUPINGS, [["image", "lesion_id", "diagnosis_confirm_type"], *rows[::-1]])
+    (source / METADATA).unlink()
+    assert items_of(prepare(source, tmp_path / "out")) == expected
+
+
+def test_without_a_table_of_lesions_both_are_named(source):
+    (source / METADATA).unlink()
+    message = refusal(source)
+    assert f"has no {METADATA} or {GROUPINGS}, which say which lesion a photograph shows: put one of them" in message
+    assert "the first from Harvard Dataverse (doi:10.7910/DVN/DBW86T) or the second from the challenge" in message
+
+
+def test_a_photograph_of_two_lesions_is_refused_and_one_that_is_only_there_twice_is_not(source, tmp_path):
+    expected = items_of(prepare(source, tmp_path / "out"))
+    with (source / METADATA).open("a") as lines:
+        lines.write(f"HAM_0000004,{name_of(9)},nv\n")
+    assert items_of(prepare(source, tmp_path / "out")) == expected
+
+    with (source / METADATA).open("a") as lines:
+        lines.write(f"HAM_0000007,{name_of(9)},nv\nHAM_0000008,{name_of(10)},nv\n")
+    message = refusal(source)
+    assert message.startswith(f"{source / METADATA} cannot be used:")
+    for line, name, other, lesion in ((87, name_of(9), 7, 4), (88, name_of(10), 8, 5)):
+        said = f"line {line}: {name} is of lesion 'HAM_{other:07d}', and of 'HAM_{lesion:07d}' above: remove the line"
+        assert said in message
+
+
+@pytest.mark.parametrize("name", [IMAGES, GROUND_TRUTH])
 def test_another_layout_is_refused(source, name):
     (source / name).rename(source / "elsewhere")
     message = refusal(source)
@@ -352,7 +473,7 @@ def test_a_class_without_an_image_is_refused(source):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"split": "grouped"}, "split 'grouped': give one of lesion, random"),
+        ({"split": "grouped"}, "split 'grouped': give one of lesion, official, random"),
         ({"fractions": (0.8, 0.2)}, "give three, for training, validation, test"),
         ({"fractions": (0.8, 0.2, 0.2)}, "add up to 1"),
         ({"resize": 0}, "give the longest side in pixels"),

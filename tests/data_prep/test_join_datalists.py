@@ -85,6 +85,17 @@ def test_every_item_is_as_it_was_and_its_file_is_found(tmp_path, hospital, publi
     assert count == len(after) == 18
 
 
+def test_studies_of_two_lists_are_not_taken_for_one(tmp_path):
+    for name in "ab":
+        items = films(tmp_path / name, 4, study=lambda number: f"study {number}")
+        write_datalist(tmp_path / name, name=name, classes=CLASSES, sections={"training": items})
+    items = items_of(prepare([tmp_path / "a", tmp_path / "b"], tmp_path / "out"))
+    assert items["b/films/3.png"]["study"] == "b/study 3"
+    Datalist(tmp_path / "out")
+    same = items_of(prepare([tmp_path / "a", tmp_path / "b"], tmp_path / "out", same_groups=True))
+    assert same["b/films/3.png"]["study"] == "study 3"
+
+
 def test_masks_and_label_maps_move_with_their_images(tmp_path):
     for name, key in (("a", "mask"), ("b", "label_map")):
         items = films(tmp_path / name, 4)

@@ -33,6 +33,20 @@ def test_nobody_is_learned_from_and_tested(pairs):
     assert all("label" not in item and item["group"] in tested for item in held_back)
 
 
+def test_a_file_may_have_no_line_of_columns(tmp_path):
+    file = tmp_path / "published.csv"
+    file.write_text("a/,1\nb/,0\n\nc/\n")
+    table = read_table(file, ("study", "label"))
+    assert table.columns == ["study", "label"]
+    rows = [(1, {"study": "a/", "label": "1"}), (2, {"study": "b/", "label": "0"}), (4, {"study": "c/", "label": ""})]
+    assert table.rows == rows
+    with pytest.raises(ValueError, match="line 1: 2 cells under 1 columns"):
+        read_table(file, ("study",))
+    file.write_text("")
+    with pytest.raises(ValueError, match=r"has no rows below its columns \(study, label\)"):
+        read_table(file, ("study", "label"))
+
+
 @given(st.lists(st.text(st.characters(categories=["L", "Nd"]), min_size=1, max_size=4), min_size=1))
 def test_every_label_that_a_column_shows_is_one_of_its_classes(cells):
     classes = classes_in(cells)

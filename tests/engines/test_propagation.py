@@ -100,6 +100,26 @@ def test_an_image_is_given_what_its_neighbours_got_from_the_labelled_ones() -> N
     assert found == pytest.approx(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]), abs=1e-6)
 
 
+def test_the_nearer_of_two_neighbours_counts_for_more() -> None:
+    """By hand: with nearly no α each reference gives what it was labelled, 1 and 0, weighted by the cosines 1 and 0.6.
+
+    So p is 1 / 1.6 beside the first, 0.6 / 1.6 beside the second; without the weights both would be a half.
+    """
+    first, second, far = [1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]
+    evaluator = PropagationEvaluator(
+        "cpu",
+        [batch([first, second], [[-1], [-1]], 100)],
+        Embedded(),
+        [batch([first, second, far], [[1], [0], [-1]])],
+        read=read_findings,
+        neighbours=2,
+        alpha=1e-9,
+    )
+    evaluator.run()
+    found = evaluator.state.output["probabilities"]
+    assert found == pytest.approx(torch.tensor([[0.625], [0.375]]), abs=1e-6)
+
+
 def test_findings_are_each_by_themselves() -> None:
     references = [batch([RED, REDDISH], [[1, 1], [-1, -1]]), batch([BLUE, BLUISH], [[0, 1], [-1, -1]], 2)]
     found = answers(references, read=read_findings)

@@ -15,10 +15,12 @@ from discs import centred_disc
 from ignite.engine import Engine
 from monai.bundle.config_parser import ConfigParser
 from monai.engines.evaluator import Evaluator
+from sklearn.metrics import average_precision_score
 from torch.multiprocessing.spawn import spawn
 
 from semimed_monai.metrics import (
     GradingScore,
+    LocalisationScore,
     Predictions,
     Rows,
     TIoUScore,
@@ -26,7 +28,9 @@ from semimed_monai.metrics import (
     bootstrap_interval,
     grading_scores,
     macro_tiou,
+    measures,
     radial_profile,
+    study_statistic,
     tiou,
 )
 
@@ -75,6 +79,8 @@ def _evaluated(items: list[dict[str, Any]], size: int = 4) -> dict[str, Any]:
         GradingScore(name).attach(engine, name)
     TIoUScore().attach(engine, "tiou")
     TIoUScore(macro=True).attach(engine, "tiou_macro")
+    for name in measures():
+        LocalisationScore(name).attach(engine, name)
     predictions = Predictions()
     predictions.attach(engine)
     engine.run(_batches(items, size), max_epochs=2)
@@ -92,6 +98,7 @@ def _whole_set(items: list[dict[str, Any]]) -> dict[str, float]:
     inside, attended = batch["mask"].flatten(1) > 0, batch["map"].flatten(1) > 0.5
     ious = ((inside & attended).sum(1) / (inside | attended).sum(1)).double().numpy()
     ious[~batch["has_mask"].numpy()] = np.nan
+    marked = [(map_.numpy(), mask.numpy()) for map_, mask, given in _maps(batch) if given]
     baselines = baseline_ious(radial_profile(batch["mask"]).numpy())
     return {
         **grading_scores(batch["probabilities"].numpy(), labels, CLASSES),
@@ -99,7 +106,16 @@ def _whole_set(items: list[dict[str, Any]]) -> dict[str, float]:
         "tiou_disc": tiou(baselines["disc"]),
         "tiou_ones": tiou(baselines["ones"]),
         "tiou_macro": macro_tiou(ious, labels),
+        "iou": float(np.nanmean(ious)),
+        "pointing_game": float(np.mean([mask[map_ == map_.max()].mean() for map_, mask in marked])),
+        "energy_inside": float(np.mean([(map_ * mask).sum() / map_.sum() for map_, mask in marked])),
+        "pixel_ap": float(np.mean([average_precision_score(mask, map_) for map_, mask in marked])),
     }
+
+
+def _maps(batch: dict[str, Any]) -> Any:
+    """Map, mask and whether it was given, of each row."""
+    return zip(batch["map"].flatten(1), batch["mask"].flatten(1), batch["has_mask"], strict=True)
 
 
 def _one_of_two(rank: int, folder: str) -> None:
@@ -124,7 +140,7 @@ def test_an_engine_gives_the_whole_sets_scores_however_it_is_batched() -> None:
         found = _evaluated(items, size)
         assert {name: entry["value"] for name, entry in found["scores"].items()} == pytest.approx(expected)
         assert found["metrics"] == pytest.approx({name: expected[name] for name in found["metrics"]})
-        assert len(found["metrics"]) == len(GradingScore.names) + 2
+        assert len(found["metrics"]) == len(GradingScore.names) + 2 + len(measures())
 
 
 def test_two_processes_with_uneven_rows_give_what_one_gives(tmp_path: Path) -> None:
@@ -186,7 +202,7 @@ def test_table_has_a_plain_line_per_item() -> None:
     )
     predictions.gather()
     line = {"id": "b", "group": "p", "label": 1, "predicted": 1, "probability/no": 0.25, "probability/yes": 0.75}
-    assert predictions.table(["no", "yes"])[1] == line | {"iou": 1.0}
+    assert predictions.table(["no", "yes"])[1] == line | dict.fromkeys(measures(), 1.0)
     assert predictions.table()[0]["probability/0"] == 0.5
     json.dumps(predictions.table())
 
@@ -209,7 +225,9 @@ def test_the_threshold_is_the_one_asked_for(threshold: float, expected: float) -
     predictions.attach(engine)
     engine.run([batch])
     assert engine.state.metrics["tiou"] == pytest.approx(expected)
-    assert predictions.scores(CLASSES, bootstrap_repeats=0)["tiou"]["value"] == pytest.approx(expected)
+    scores = predictions.scores(CLASSES, bootstrap_repeats=0)
+    assert scores["tiou"]["value"] == pytest.approx(expected)
+    assert scores["iou"]["value"] == {0.3: 0.5, 0.5: 1.0, 0.7: 0.0}[threshold]
 
 
 def test_each_epoch_is_collected_anew() -> None:
@@ -256,8 +274,42 @@ def test_a_network_without_maps_has_no_tiou() -> None:
     batch = _batches(_items(), 14)[0]
     predictions.update({key: batch[key] for key in Predictions.needed})
     predictions.gather()
-    assert not [name for name in predictions.scores(CLASSES, 10) if "tiou" in name]
-    assert "iou" not in predictions.table()[0]
+    assert not [name for name in predictions.scores(CLASSES, 10) if "tiou" in name or name in measures()]
+    assert not predictions.table()[0].keys() & measures().keys()
+
+
+def test_studies_are_judged_over_all_batches_and_drawn_by_group() -> None:
+    """Two groups' images are a study each, whose second image comes in another batch; the others are alone."""
+    items = [item | {"label": int(item["group"][1:]) % 3} for item in _items()]
+    items = [item | {"study": item["group"] if item["group"] in {"p0", "p6"} else item["id"]} for item in items]
+    engine, predictions = Engine(lambda _, batch: batch), Predictions()
+    predictions.attach(engine)
+    engine.run(_batches(items[::2] + items[1::2], 5))
+    rows = predictions.rows
+    statistic = study_statistic(rows["probabilities"], rows["label"], np.array([item["study"] for item in items]))
+    expected, found = statistic(np.arange(14)), predictions.scores(CLASSES, bootstrap_repeats=50, seed=2)
+    intervals = bootstrap_interval(statistic, rows["group"], repeats=50, seed=2)
+    for name, value in expected.items():
+        entry = found[name]
+        assert (entry["value"], entry["low"], entry["high"]) == pytest.approx((value, *intervals[name]))
+    assert list(predictions.table(CLASSES)[0])[:4] == ["id", "group", "study", "label"]
+    assert [line["study"] for line in predictions.table(CLASSES)] == [item["study"] for item in items]
+
+
+def test_an_item_that_comes_in_two_studies_is_an_error() -> None:
+    predictions = Predictions()
+    for study in ("s1", "s2"):
+        predictions.update({**{key: _batches(_items(1), 1)[0][key] for key in Predictions.needed}, "study": [study]})
+    with pytest.raises(ValueError, match="two items with the id 'image-00' differ in study"):
+        predictions.gather()
+
+
+def test_without_studies_there_are_no_scores_of_them() -> None:
+    predictions = Predictions()
+    predictions.update(_batches(_items(), 14)[0])
+    predictions.gather()
+    assert not [name for name in predictions.scores(CLASSES, 0) if name.startswith("study")]
+    assert "study" not in predictions.table()[0]
 
 
 def test_wrong_use_is_named() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_score
+from sklearn.metrics import accuracy_score, cohen_kappa_score, f1_score, recall_score, roc_auc_score
 
-from semimed_monai.metrics import auc_one_vs_rest, finding_scores, grading_scores
+from semimed_monai.metrics import auc_one_vs_rest, cohen_kappa, finding_scores, grading_scores
 
 CLASSES = ["normal", "partial", "full"]
 
@@ -109,6 +109,31 @@ def test_unlabelled_rows_do_not_count() -> None:
     expected = grading_scores(probabilities[:2], np.array([0, 1]))
     assert grading_scores(probabilities, np.array([0, 1, -1])) == expected
     assert all(math.isnan(score) for score in grading_scores(probabilities, np.array([-1, -1, -1])).values())
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted", "kappa"),
+    [
+        ([0, 0, 1, 1], [0, 0, 1, 1], 1.0),
+        ([0, 0, 1, 1], [0, 1, 0, 1], 0.0),  # agreed 1/2, by chance 1/2
+        ([0, 0, 1, 1], [1, 1, 0, 0], -1.0),  # agreed 0, by chance 1/2
+        ([0, 0, 0, 1, -1], [0, 0, 1, 1, 0], 1 / 2),  # agreed 3/4, by chance 3/4·2/4 + 1/4·2/4 = 1/2
+        ([0, 0, 0, 0], [0, 0, 0, 1], 0.0),  # agreed 3/4, by chance 3/4
+        ([1, 1], [1, 1], math.nan),
+        ([-1], [0], math.nan),
+    ],
+)
+def test_kappa_by_hand(labels: list[int], predicted: list[int], kappa: float) -> None:
+    assert cohen_kappa(np.eye(2)[predicted], np.array(labels)) == pytest.approx(kappa, nan_ok=True)
+
+
+@given(graded_sets())
+def test_kappa_equals_scikit_learns(case: tuple[np.ndarray, np.ndarray]) -> None:
+    probabilities, labels = case
+    predicted = probabilities.argmax(axis=1)
+    defined = len(set(labels) | set(predicted)) > 1
+    expected = cohen_kappa_score(labels, predicted) if defined else math.nan
+    assert cohen_kappa(probabilities, labels) == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ FACTS = {
 }
 
 
-def output(labels: Sequence[int], seed: int, classes: int, maps: bool = True) -> dict[str, Any]:
-    """An evaluator's output: two images a group; the last has no mask."""
+def output(labels: Sequence[int], seed: int, classes: int, maps: bool = True, studies: bool = False) -> dict[str, Any]:
+    """An evaluator's output: two images a group, each a study where there are any; the last has no mask."""
     random = torch.Generator().manual_seed(seed)
     count = len(labels)
     logits = torch.randn(count, classes, generator=random)
@@ -42,6 +42,8 @@ def output(labels: Sequence[int], seed: int, classes: int, maps: bool = True) ->
         "image": torch.rand(count, 1, 24, 24, generator=random),
         "probabilities": torch.softmax(logits, 1),
     }
+    if studies:
+        found["study"] = [f"p{row // 2:03d}/{row % 2}" for row in range(count)]
     if maps:
         found["map"] = torch.rand(count, 1, 24, 24, generator=random)
         found["mask"] = torch.zeros(count, 1, 24, 24)
@@ -78,10 +80,11 @@ def leave_run(
     classes: Sequence[str] = CLASSES,
     maps: bool = True,
     networks: Sequence[str] = ("teacher", "student"),
+    studies: bool = False,
     **facts: Any,
 ) -> Path:
     """metrics.json, predictions.csv and, of a network with maps, cases.npz."""
-    outputs = {network: output(labels, seed, len(classes), maps) for seed, network in enumerate(networks)}
+    outputs = {network: output(labels, seed, len(classes), maps, studies) for seed, network in enumerate(networks)}
     return _leave(folder, Predictions, outputs, classes, maps, {**FACTS, **facts})
 
 

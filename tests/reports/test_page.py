@@ -119,6 +119,17 @@ def test_every_number_is_that_of_metrics_json(whole_run: Path, whole_page: Page)
     assert f"F1, mean of classes{100 * teacher['value']:.1f}" in whole_page.text
 
 
+def test_every_score_of_maps_and_studies_has_words(tmp_path: Path) -> None:
+    page = page_of(leave_run(tmp_path, studies=True))
+    titles = [cells[0] for cells in page.rows if len(cells) == 3]
+    assert {"Pointing game: attention is highest inside the mask", "Cohen's kappa of studies"} <= {*titles}
+    assert not [title for title in titles if "_" in title]
+    assert "the mean probabilities of a study's images" in page.text
+    scores = json.loads((tmp_path / "metrics.json").read_text())["scores"]["teacher"]
+    # Each image is a study of its own here.
+    assert scores["study_accuracy"] == scores["accuracy"]
+
+
 def test_what_the_curves_say_agrees_with_the_metrics(whole_run: Path, whole_page: Page) -> None:
     scores = json.loads((whole_run / "metrics.json").read_text())["scores"]
     with (whole_run / "predictions.csv").open() as file:

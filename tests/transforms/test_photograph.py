@@ -43,6 +43,11 @@ def test_squashed_with_its_mask(tmp_path: Path, red_left: str) -> None:
     assert item["label"].tolist() == [0, 1, 1]
 
 
+def test_a_row_has_a_study_if_its_item_has(red_left: str) -> None:
+    assert photograph(4)({"image": red_left, "group": "p1", "study": "p1/s2"})["study"] == "p1/s2"
+    assert "study" not in photograph(4)({"image": red_left, "study": None})
+
+
 def test_grey_and_transparent_pictures_become_rgb(tmp_path: Path) -> None:
     Image.new("LA", (3, 3), (102, 255)).save(tmp_path / "grey.png")
     torch.testing.assert_close(

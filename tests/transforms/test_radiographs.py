@@ -204,6 +204,11 @@ def test_several_findings_are_a_vector(
     assert row["mask"].sum() == (8 * 4 if boxes else 0)
 
 
+def test_a_row_has_a_study_if_its_item_has(picture: str) -> None:
+    assert chest_xray(6)(item(picture, study="p1/s2"))["study"] == "p1/s2"
+    assert "study" not in chest_xray(6)(item(picture))
+
+
 def test_inference_gives_a_path_only(picture: str) -> None:
     preprocess = ConfigParser({"p": {"_target_": "semimed_monai.transforms.chest_xray", "size": 16}})
     row = preprocess.get_parsed_content("p")({"image": picture})

@@ -26,6 +26,13 @@ TITLES = {
     "tiou_macro": "TIoU, mean of classes",
     "tiou_disc": "TIoU of a centred disc, for comparison",
     "tiou_ones": "TIoU of a map of ones, for comparison",
+    "iou": "IoU of attention and mask, mean of cases",
+    "pointing_game": "Pointing game: attention is highest inside the mask",
+    "energy_inside": "Energy inside the mask: share of the attention",
+    "pixel_ap": "Average precision of the attention's pixels",
+    "study_accuracy": "Accuracy of studies",
+    "study_auc": "AUC of studies, mean of classes",
+    "study_kappa": "Cohen's kappa of studies",
 }
 
 
