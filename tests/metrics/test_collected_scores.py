@@ -197,13 +197,14 @@ def test_table_has_a_plain_line_per_item() -> None:
             "probabilities": torch.tensor([[0.25, 0.75], [0.5, 0.5]], dtype=torch.bfloat16),
             "map": torch.ones(2, 1, 30, 30),
             "mask": torch.ones(2, 1, 30, 30),
-            "has_mask": torch.tensor([True, True]),
+            "has_mask": torch.tensor([True, False]),
         }
     )
     predictions.gather()
     line = {"id": "b", "group": "p", "label": 1, "predicted": 1, "probability/no": 0.25, "probability/yes": 0.75}
     assert predictions.table(["no", "yes"])[1] == line | dict.fromkeys(measures(), 1.0)
     assert predictions.table()[0]["probability/0"] == 0.5
+    assert all(math.isnan(predictions.table()[0][name]) for name in measures())  # it was given no mask
     json.dumps(predictions.table())
 
 

@@ -8,6 +8,15 @@ from semimed_monai.data.phantoms.anatomy import (
     KneeAnatomy,
     grade_of,
 )
+from semimed_monai.data.phantoms.bone_lesions import BONE_LESIONS, LesionAppearance
+from semimed_monai.data.phantoms.bone_set import BONE_CLASSES, bone_phantom_set, bone_studies
+from semimed_monai.data.phantoms.bones import (
+    BONE_PHANTOM_VERSION,
+    STANDARD_BONES,
+    BoneAppearance,
+    BonePhantom,
+    bone_phantom,
+)
 from semimed_monai.data.phantoms.chest import (
     CHEST_PHANTOM_VERSION,
     STANDARD_CHEST,
@@ -17,7 +26,13 @@ from semimed_monai.data.phantoms.chest import (
 )
 from semimed_monai.data.phantoms.chest_set import CHEST_CLASSES, STANDARD_COUNTS, ChestCounts, chest_phantom_set
 from semimed_monai.data.phantoms.figure import draw_phantoms
-from semimed_monai.data.phantoms.files import write_dicom_radiograph, write_dicom_series, write_nifti, write_png
+from semimed_monai.data.phantoms.files import (
+    Projection,
+    write_dicom_radiograph,
+    write_dicom_series,
+    write_nifti,
+    write_png,
+)
 from semimed_monai.data.phantoms.findings import (
     FINDING_PHANTOM_VERSION,
     FINDINGS,
@@ -40,6 +55,9 @@ from semimed_monai.data.phantoms.skin import (
 from semimed_monai.data.phantoms.skin_set import skin_phantom_set
 
 __all__ = [
+    "BONE_CLASSES",
+    "BONE_LESIONS",
+    "BONE_PHANTOM_VERSION",
     "CHEST_CLASSES",
     "CHEST_PHANTOM_VERSION",
     "FINDINGS",
@@ -49,11 +67,14 @@ __all__ = [
     "KNEE_TISSUES",
     "SKIN_CLASSES",
     "SKIN_PHANTOM_VERSION",
+    "STANDARD_BONES",
     "STANDARD_CHEST",
     "STANDARD_COUNTS",
     "STANDARD_FINDINGS",
     "STANDARD_KNEE",
     "STANDARD_SKIN",
+    "BoneAppearance",
+    "BonePhantom",
     "ChestAnatomy",
     "ChestCounts",
     "ChestPhantom",
@@ -61,8 +82,13 @@ __all__ = [
     "FindingPhantom",
     "KneeAnatomy",
     "KneePhantom",
+    "LesionAppearance",
+    "Projection",
     "SkinAppearance",
     "SkinPhantom",
+    "bone_phantom",
+    "bone_phantom_set",
+    "bone_studies",
     "cartilage_mask",
     "chest_phantom",
     "chest_phantom_set",

@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
-Range = tuple[float, float]
-Plane = NDArray[np.float32]
+from semimed_monai.data.phantoms.film import Plane, Range, exposed, level, texture
 
 CHEST_PHANTOM_VERSION = "2"
 """Part of every set's cache key: raise it whenever the same (seed, index) would give another picture."""
@@ -112,11 +110,7 @@ def chest_phantom(seed: int, index: int, broken: bool, anatomy: ChestAnatomy = S
     chest = Chest(streams["place"], streams["tissue"], anatomy)
     boxes = chest.break_bones(streams["fracture"]) if broken else ()
     chest.paint(streams["distractor"], streams["tissue"])
-    return ChestPhantom(exposed(chest.signal, streams["noise"], anatomy), boxes, chest.spacing)
-
-
-def _level(rng: np.random.Generator, bounds: Range) -> float:
-    return float(rng.uniform(*bounds))
+    return ChestPhantom(exposed(chest.signal, streams["noise"], anatomy.blur, anatomy.noise), boxes, chest.spacing)
 
 
 class _Bone:
@@ -180,14 +174,14 @@ class Chest:
         across, down = (pixels / larger + (FIELD / 2 - (FIELD / 2 + far) / larger) for far in shift)
         self.middle = float(FIELD / 2 + place.uniform(-anatomy.shift, anatomy.shift))
         self.x, self.y = across[None, :] - np.float32(self.middle), down[:, None]
-        self.half = _level(place, anatomy.half_width)
-        self.apex, self.base = _level(place, anatomy.apex), _level(place, anatomy.base)
+        self.half = level(place, anatomy.half_width)
+        self.apex, self.base = level(place, anatomy.apex), level(place, anatomy.base)
         self.lung_halves = {side: float(self.half * place.uniform(0.36, 0.42)) for side in SIDES}
         self.lungs = {side: self.lung(side) for side in SIDES}
         self.ribs = [bone for side in SIDES for bone in self._ribs(place, side)]
         self.clavicles = [self._clavicle(place, side) for side in SIDES]
         self.heart = place.uniform((10, -75, 48, 55), (28, -45, 68, 75))  # from the middle, from the base, two radii
-        self.levels = {name: _level(tissue, getattr(anatomy, name)) for name in SIGNALS}
+        self.levels = {name: level(tissue, getattr(anatomy, name)) for name in SIGNALS}
         self.signal: Plane = np.zeros((anatomy.size, anatomy.size), np.float32)
         self.vessels: Plane = self.signal
 
@@ -216,9 +210,7 @@ class Chest:
         anatomy = self.anatomy
         gaps = rng.uniform(0.85, 1.15, anatomy.ribs)
         heights = self.apex + 8 + (self.base - self.apex - 20) * (np.cumsum(gaps) - gaps[0]) / gaps.sum()
-        half, rise, sag = (
-            _level(rng, bounds) for bounds in (anatomy.rib_half_width, anatomy.rib_rise, anatomy.rib_sag)
-        )
+        half, rise, sag = (level(rng, bounds) for bounds in (anatomy.rib_half_width, anatomy.rib_rise, anatomy.rib_sag))
         bones = []
         for number, height in enumerate(heights):
             end = self.half * min(1.0, 0.62 + 0.13 * number) * rng.uniform(0.96, 1.0)
@@ -263,9 +255,7 @@ class Chest:
         signal += np.clip(0.5 + (13 - np.abs(x)) / 5, 0, 1) * vertebrae * levels["spine"]
         for bone in (*self.ribs, *self.clavicles):
             signal += levels["rib_signal"] * self.tissue.uniform(0.85, 1.15) * bone.inside(x, y, self.spacing)
-        signal += _texture(grain, signal.shape, 1.5, anatomy.texture) + _texture(
-            grain, signal.shape, 8, anatomy.texture
-        )
+        signal += texture(grain, signal.shape, 1.5, anatomy.texture) + texture(grain, signal.shape, 8, anatomy.texture)
         self.vessels = self._vessels(odd, lungs)
         self.signal = signal + self._with_distractors(odd, self.vessels)
 
@@ -298,17 +288,3 @@ class Chest:
             line = self.x - right - lean * (self.y - 170) - bend * (self.y - 170) ** 2
             found += bright * np.clip(0.5 + (0.8 - np.abs(line)) / self.spacing, 0, 1)
         return np.asarray(found, dtype=np.float32)
-
-
-def _texture(rng: np.random.Generator, shape: tuple[int, ...], size: float, bounds: Range) -> Plane:
-    noise = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), size, mode="wrap", truncate=2.5)
-    return np.asarray(noise / noise.std() * _level(rng, bounds), dtype=np.float32)
-
-
-def exposed(signal: Plane, rng: np.random.Generator, anatomy: ChestAnatomy) -> NDArray[np.uint16]:
-    """12 bits, after a blur and noise that is stronger where fewer photons come through."""
-    blurred = gaussian_filter(signal, _level(rng, anatomy.blur), truncate=3)
-    sigma = _level(rng, anatomy.noise) * (0.6 + 0.8 * np.clip(blurred, 0, 1))
-    noisy = blurred + sigma * rng.standard_normal(signal.shape, dtype=np.float32)
-    low, high = rng.uniform((-0.05, 1.0), (0.05, 1.15))
-    return np.asarray((4095 * np.clip((noisy - low) / (high - low), 0, 1)).round(), dtype=np.uint16)

@@ -12,6 +12,7 @@ import gzip
 import shutil
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,26 @@ def write_dicom_series(
     return paths
 
 
+@dataclass(frozen=True)
+class Projection:
+    """What a radiograph shows, and from where, in DICOM's terms.
+
+    Args:
+        part: BodyPartExamined.
+        view: ViewPosition.
+        orientation: to where of the patient rows and columns run.
+        side: "L" or "R" where the part is one of a pair.
+    """
+
+    part: str
+    view: str
+    orientation: tuple[str, str]
+    side: str = ""
+
+
+FRONTAL_CHEST = Projection("CHEST", "PA", ("L", "F"))
+
+
 def write_dicom_radiograph(
     path: str | Path,
     image: NDArray[np.uint16],
@@ -84,26 +105,33 @@ def write_dicom_radiograph(
     uid_source: str = "",
     *,
     monochrome1: bool = False,
+    projection: Projection = FRONTAL_CHEST,
+    number: int = 1,
 ) -> None:
-    """Write a Computed Radiography Image Storage file of a frontal chest film, with a window over all of its 12 bits.
+    """Write a Computed Radiography Image Storage file, of a chest by default, with a window over all of its 12 bits.
 
     Args:
         path: the file.
         image: rows × columns, 0 to 4095, bones bright.
         spacing: mm of a pixel, on the detector.
         patient_id: also the seed of the UIDs.
-        uid_source: what else tells this image from others of the same patient id, for example the set's key.
+        uid_source: what else tells this study from others of the same patient id, for example the set's key.
         monochrome1: store it as many detectors do: 0 is white, and a reader has to exchange black and white.
+        projection: what it shows, and from where.
+        number: which film of its study it is, from 1; each is a series of its own, as each has a view of its own.
 
     Raises:
         ValueError: values outside 12 bits.
     """
     _ensure_12_bits(image, patient_id)
-    film = _twelve_bits(patient_id, f"{uid_source}/{patient_id}")
+    film = _twelve_bits(patient_id, f"{uid_source}/{patient_id}", number)
     film.SOPClassUID = ComputedRadiographyImageStorage
     film.SOPInstanceUID = generate_uid(entropy_srcs=[str(film.SeriesInstanceUID), "1"])
-    film.Modality, film.SeriesDescription, film.BodyPartExamined = "CR", "PA synthetic phantom", "CHEST"
-    film.ViewPosition, film.PatientOrientation, film.ImageType = "PA", ["L", "F"], ["ORIGINAL", "PRIMARY"]
+    film.Modality, film.SeriesDescription = "CR", f"{projection.view} synthetic phantom"
+    film.BodyPartExamined, film.ViewPosition = projection.part, projection.view
+    film.PatientOrientation, film.ImageType = [*projection.orientation], ["ORIGINAL", "PRIMARY"]
+    if projection.side:
+        film.Laterality = projection.side
     film.ImagerPixelSpacing = _decimal(np.array([spacing, spacing]))
     film.InstanceNumber = 1
     film.PhotometricInterpretation = "MONOCHROME1" if monochrome1 else "MONOCHROME2"
@@ -132,16 +160,16 @@ def _decimal(values: NDArray[np.float64]) -> list[str]:
     return [f"{value:.10f}"[:16] for value in values]
 
 
-def _twelve_bits(patient_id: str, source: str) -> Dataset:
+def _twelve_bits(patient_id: str, source: str, number: int = 1) -> Dataset:
     """What images of any modality have: patient, study, series and equipment, and pixels of 12 bits."""
     image = Dataset()
     image.PatientName, image.PatientID = f"Phantom^{patient_id}", patient_id
     image.PatientBirthDate, image.PatientSex = "", ""
     image.StudyInstanceUID = generate_uid(entropy_srcs=[source, "study"])
-    image.SeriesInstanceUID = generate_uid(entropy_srcs=[source, "series"])
+    image.SeriesInstanceUID = generate_uid(entropy_srcs=[source, "series" if number == 1 else f"series {number}"])
     image.StudyDate, image.StudyTime, image.StudyID = "20000101", "000000", "1"
     image.AccessionNumber, image.ReferringPhysicianName = "", ""
-    image.SeriesNumber, image.Manufacturer = 1, "SemiMed phantom"
+    image.SeriesNumber, image.Manufacturer = number, "SemiMed phantom"
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0
     return image

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from semimed_monai.data.phantoms.chest import SIDES, Chest, ChestAnatomy, Plane, Range, exposed
+from semimed_monai.data.phantoms.chest import SIDES, Chest, ChestAnatomy
+from semimed_monai.data.phantoms.film import Plane, Range, exposed, inside
 
 FINDINGS = (
     "Atelectasis",
@@ -113,7 +114,8 @@ def finding_phantom(
             found = _PAINTERS[name](chest, rng, float(rng.uniform(*appearance.expressed)))
             boxes[name] = _box(found)
             shadow = shadow + found
-    return FindingPhantom(exposed(np.asarray(shadow, dtype=np.float32), shot, appearance), boxes, chest.spacing)
+    image = exposed(np.asarray(shadow, dtype=np.float32), shot, appearance.blur, appearance.noise)
+    return FindingPhantom(image, boxes, chest.spacing)
 
 
 def _box(found: Plane) -> tuple[int, int, int, int]:
@@ -154,7 +156,7 @@ class _Patient(Chest):
 
     def inside(self, depth: NDArray[np.floating[Any]]) -> Plane:
         """Share of a pixel that lies where a depth, in mm, is positive."""
-        return np.asarray(np.clip(0.5 + depth / self.spacing, 0, 1), dtype=np.float32)
+        return inside(depth, self.spacing)
 
     def place_in_lung(self, rng: np.random.Generator, side: int, low: float, high: float) -> tuple[float, float]:
         """Somewhere in a lung between two shares of the way from its apex to its diaphragm."""
