@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from monai.bundle import ConfigParser
-from processes import run_forked, run_new
+from processes import run_forked, run_new, run_ranks
 
 from semimed_monai.data.phantoms import knee_phantom_set
 
@@ -78,6 +78,23 @@ def run_bundle(run_process: RunBundle) -> RunBundle:
         files = json.dumps([str(file) for file in config]) if isinstance(config, Sequence) else str(config)
         command = ("-m", "monai.bundle", "run", run_id, "--config_file", files)
         return run_process(*command, *overrides, cwd=cwd, expect=expect, forked=not new)
+
+    return run
+
+
+@pytest.fixture
+def run_by_two(bundle_cache: Path, free_port: int) -> RunBundle:
+    """run_by_two(train, "--max_epochs=2", …, cwd=folder): a recipe with its multi-GPU overlay, as torchrun starts it.
+
+    (torchrun itself is started by a test of dcmt's: its processes import everything anew.)
+    """
+
+    def run(train: Path, *overrides: str, cwd: Path) -> str:
+        files = json.dumps([str(train), str(train.parent / "multi_gpu_train.json")])
+        command = ("-m", "monai.bundle", "run", "training", "--config_file", files, *overrides)
+        code, said = run_ranks(command, cwd, {"SEMIMED_CACHE": str(bundle_cache)}, SECONDS, free_port)
+        assert code == 0, said
+        return said
 
     return run
 

@@ -202,9 +202,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     assert any(value.abs().sum() > 0 for value in whole["criterion"].values())
 
 
-def test_two_processes_train_as_one(
-    films: Path, run_bundle: Run, run_process: Run, tmp_path: Path, free_port: int
-) -> None:
+def test_two_processes_train_as_one(films: Path, run_bundle: Run, run_by_two: Run, tmp_path: Path) -> None:
     # As for dcmt: no batch statistics, and no Adam. A step of plain gradients must be large to move anything: with a
     # rate of 0.001 the weights would stay where they are, and agree.
     settings = (
@@ -217,10 +215,7 @@ def test_two_processes_train_as_one(
         "--learning_rate=1.0",
     )
     run_bundle(TRAIN, *settings, *into(tmp_path / "one"), cwd=tmp_path)
-    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port}")
-    configs = json.dumps([str(TRAIN), str(CONFIGS / "multi_gpu_train.json")])
-    run = ("-m", "monai.bundle", "run", "training", "--config_file", configs)
-    run_process(*torchrun, *run, *settings, *into(tmp_path / "two"), cwd=tmp_path)
+    run_by_two(TRAIN, *settings, *into(tmp_path / "two"), cwd=tmp_path)
     one, two = (state_of(tmp_path / name) for name in ("one", "two"))
     for part in ("student", "criterion"):
         for name, value in one[part].items():

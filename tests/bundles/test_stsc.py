@@ -207,9 +207,7 @@ def test_killed_and_resumed_is_the_uninterrupted_run(
     assert whole["criterion"]["terms.temporal.memory.values"].abs().sum() > 0
 
 
-def test_two_processes_train_as_one(
-    sort: Sort, images: Path, run_bundle: Run, run_process: Run, tmp_path: Path, free_port: int
-) -> None:
+def test_two_processes_train_as_one(sort: Sort, images: Path, run_bundle: Run, run_by_two: Run, tmp_path: Path) -> None:
     # As for dcmt: statistics frozen, for torch has none of the global batch on CPUs; no Adam, which blows up rounding.
     settings = (
         *TINY,
@@ -220,10 +218,7 @@ def test_two_processes_train_as_one(
         "--optimizer={'_target_': 'torch.optim.SGD', 'params': '$@network.parameters()', 'lr': 0.001}",
     )
     run_bundle(sort.train, *settings, *into(tmp_path / "one"), cwd=tmp_path)
-    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={free_port}")
-    configs = json.dumps([str(sort.train), str(sort.configs / "multi_gpu_train.json")])
-    run = ("-m", "monai.bundle", "run", "training", "--config_file", configs)
-    run_process(*torchrun, *run, *settings, *into(tmp_path / "two"), cwd=tmp_path)
+    run_by_two(sort.train, *settings, *into(tmp_path / "two"), cwd=tmp_path)
     one, two = (state_of(tmp_path / name) for name in ("one", "two"))
     for part in ("student", "teacher", "criterion"):
         for name, value in one[part].items():

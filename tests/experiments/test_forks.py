@@ -72,6 +72,7 @@ def test_one_that_takes_too_long_is_killed(write_module: Path) -> None:
         os.kill(int((write_module / "said").read_text()), 0)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_both(write_module: Path) -> None:
     """As Ctrl-C does, which reaches all of a terminal's processes."""
     line = (
