@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from semimed_monai.data import TwoStreamBatches
 from semimed_monai.engines import SemiSupervisedTrainer
+from semimed_monai.experiments.forks import run_module
 from semimed_monai.handlers import EMATeacher
 from semimed_monai.losses import AttentionConsistency, AttentionLoss, ClassConsistency, Criterion, CrossEntropy
 from semimed_monai.networks import Teacher
@@ -119,6 +121,17 @@ def step_of(student: Outputs, teacher: Outputs | None = None, **given: Any) -> S
     }
     parts: dict[str, Any] = {"geometry": SharedGeometry(), "progress": 1.0, "run": lambda images: student, **given}
     return Step(batch=batch, student=student, teacher=teacher, **parts)
+
+
+@pytest.fixture
+def run_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[int, str]]:
+    """run_program("data_prep.from_csv", "--csv", …, cwd=folder) -> exit code of `python -m`, and all that it said."""
+
+    def run(*arguments: str, cwd: Path) -> tuple[int, str]:
+        said = tmp_path_factory.mktemp("said") / "said"
+        return run_module(arguments, said, cwd=cwd, seconds=300), said.read_text()
+
+    return run
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ def kill_bundle(run_bundle: RunBundle, tmp_path_factory: pytest.TempPathFactory)
         training = [deadly, *json.loads(config.read_text())["training"]]
         overlay = tmp_path_factory.mktemp("kill") / "kill.json"
         overlay.write_text(json.dumps({"+imports": imports, "training": training}))
-        return run_bundle([config, overlay], *overrides, cwd=cwd, expect=-by, new=True)
+        return run_bundle([config, overlay], *overrides, cwd=cwd, expect=-by, new=by != signal.SIGKILL)
 
     return kill
 

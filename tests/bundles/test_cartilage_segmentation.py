@@ -124,7 +124,7 @@ def test_what_from_csv_wrote_is_trained_on_and_its_test_section_is_enough_to_eva
     (tmp_path / "table.csv").write_text("\n".join(lines))
     columns = ("--mask-column", "mask", "--section-column", "section", "--classes", "background", "cartilage")
     table = ("--csv", "table.csv", "--images", ".", "--out", "set", *columns)
-    run_process("-m", "data_prep.from_csv", *table, cwd=tmp_path)
+    run_process("-m", "data_prep.from_csv", *table, cwd=tmp_path, forked=True)
     config = Path(__file__).resolve().parents[2] / "bundles" / NAME / "configs" / "train.json"
     where = ("--output_dir", str(tmp_path / "out"), "--ckpt_dir", str(tmp_path / "out" / "models"))
     run_bundle(config, *TINY, "--max_epochs", "1", "--dataset_dir", str(tmp_path / "set"), *where, cwd=tmp_path)
@@ -343,7 +343,7 @@ def masked(
     """The phantoms' grading datalist with the segmenter's masks in place of its own."""
     out: Path = tmp_path_factory.mktemp("masked") / "with_masks.json"
     arguments = ("--datalist", str(knee_set), "--bundle", str(trained[0]), "--out", str(out), "--dilation", "8")
-    run_process("-m", "data_prep.cartilage_masks", *arguments, cwd=elsewhere)
+    run_process("-m", "data_prep.cartilage_masks", *arguments, cwd=elsewhere, forked=True)
     return out
 
 

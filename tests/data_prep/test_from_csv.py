@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -351,12 +348,11 @@ def test_missing_tables_and_folders_are_named(images, tmp_path):
         prepare(tmp_path / "table.csv", tmp_path / "nowhere", tmp_path / "out")
 
 
-def test_as_a_program(images, capsys):
-    command = [sys.executable, "-m", "data_prep.from_csv", "--csv", "table.csv", "--images", "images", "--out", "out"]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    good = subprocess.run(command, cwd=images.parent, env=environment, capture_output=True, text=True, check=False)
-    assert good.returncode == 0, good.stderr
-    assert "written: " in good.stdout
+def test_as_a_program(images, run_program, capsys):
+    command = ["data_prep.from_csv", "--csv", "table.csv", "--images", "images", "--out", "out"]
+    code, said = run_program(*command, cwd=images.parent)
+    assert code == 0, said
+    assert "written: " in said
     with pytest.raises(SystemExit) as caught:
         from_csv.main(["--csv", "none.csv", "--images", "x", "--out", "y"])
     assert str(caught.value.code).startswith("error: ")

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -503,23 +500,16 @@ def test_the_command_line_gives_what_the_function_gives(source, tmp_path, monkey
     assert list(given_to.values())[2:] == ["random", [0.6, 0.2, 0.2], 4, True, 9, True]
 
 
-def test_as_a_program_from_another_folder(source, tmp_path):
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "data_prep.isic2018", *arguments]
-        paths = {"PYTHONPATH": str(REPOSITORY)}
-        return subprocess.run(
-            command, cwd=tmp_path, env={**os.environ, **paths}, capture_output=True, text=True, check=False
-        )
-
-    good = run("--source", "published", "--out", "out")
-    assert good.returncode == 0, good.stderr
-    assert "written: " in good.stdout
+def test_as_a_program_from_another_folder(source, run_program, tmp_path):
+    code, said = run_program("data_prep.isic2018", "--source", "published", "--out", "out", cwd=tmp_path)
+    assert code == 0, said
+    assert "written: " in said
     Datalist(tmp_path / "out")
 
-    bad = run("--source", "nowhere", "--out", "out2")
-    assert bad.returncode == 1
-    assert bad.stderr.startswith("error: ")
-    assert "Traceback" not in bad.stderr
+    code, said = run_program("data_prep.isic2018", "--source", "nowhere", "--out", "out2", cwd=tmp_path)
+    assert code == 1
+    assert said.startswith("error: ")
+    assert "Traceback" not in said
     assert not (tmp_path / "out2").exists()
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -266,17 +264,16 @@ def test_subjects_may_be_known_to_the_table_only(tmp_path):
     assert set.union(*groups) == {"person 0", "person 1", "person 2", "knee9"}
 
 
-def test_as_a_program(tree, monkeypatch, capsys):
-    command = [sys.executable, "-m", "data_prep.knee_mri", "--source", "tree", "--grades", "grades.csv", "--out", "out"]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    good = subprocess.run(command, cwd=tree.parent, env=environment, capture_output=True, text=True, check=False)
-    assert good.returncode == 0, good.stderr
-    assert "written: " in good.stdout
-    assert "reading DICOM headers: " in good.stderr
+def test_as_a_program(tree, run_program, monkeypatch, capsys):
+    arguments = ["--source", "tree", "--grades", "grades.csv", "--out", "out"]
+    code, said = run_program("data_prep.knee_mri", *arguments, cwd=tree.parent)
+    assert code == 0, said
+    assert "written: " in said
+    assert "reading DICOM headers: " in said
 
     monkeypatch.chdir(tree.parent)
     with pytest.raises(SystemExit) as caught:
-        knee_mri.main([*command[3:], "--subject-column", "person"])
+        knee_mri.main([*arguments, "--subject-column", "person"])
     assert str(caught.value.code).startswith("error: ")
     with pytest.raises(SystemExit) as caught:
         knee_mri.main(["--help"])

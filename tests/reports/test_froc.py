@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,10 +93,9 @@ def test_the_command_draws_the_figure(tmp_path: Path, kind: str, capsys: pytest.
             assert min(picture.size) > 700
 
 
-def test_the_command_says_how_it_is_used() -> None:
-    said = subprocess.run(
-        [sys.executable, "-m", "semimed_monai.reports.froc", "--help"], capture_output=True, text=True, check=True
-    ).stdout
+def test_the_command_says_how_it_is_used(run_program: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    code, said = run_program("semimed_monai.reports.froc", "--help", cwd=tmp_path)
+    assert code == 0
     assert "RUN_FOLDER" in said
     assert "--out froc.png" in said
 
