@@ -12,11 +12,12 @@ import pytest
 import torch
 from hypothesis import settings
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import start_processes
 from torch.utils.data import DataLoader
 
 from semimed_monai.data import TwoStreamBatches
 from semimed_monai.engines import SemiSupervisedTrainer
-from semimed_monai.experiments.forks import run_module
+from semimed_monai.experiments.forks import fork_context, run_module
 from semimed_monai.handlers import EMATeacher
 from semimed_monai.losses import AttentionConsistency, AttentionLoss, ClassConsistency, Criterion, CrossEntropy
 from semimed_monai.networks import Teacher
@@ -130,6 +131,17 @@ def run_program(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple
     def run(*arguments: str, cwd: Path) -> tuple[int, str]:
         said = tmp_path_factory.mktemp("said") / "said"
         return run_module(arguments, said, cwd=cwd, seconds=300), said.read_text()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_twice() -> Callable[..., None]:
+    """run_twice(function, …): two processes, forked as a table's cells are, of which each calls function(rank, …)."""
+
+    def run(function: Callable[..., None], *given: Any) -> None:
+        fork_context()
+        start_processes(function, args=given, nprocs=2, start_method="forkserver")  # type: ignore[no-untyped-call]
 
     return run
 

@@ -12,6 +12,7 @@ import os
 import runpy
 import sys
 from collections.abc import Mapping, Sequence
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,13 @@ _GRACE = 0.25
 """Seconds that a process has to end by itself when this one is interrupted, as it is itself then."""
 
 
+def fork_context() -> ForkServerContext:
+    """Where such processes are begun."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_IMPORTED)
+    return context
+
+
 def run_module(
     arguments: Sequence[str],
     output: Path,
@@ -41,9 +49,7 @@ def run_module(
     Raises:
         TimeoutError: it was not done after so many seconds, and was killed.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_IMPORTED)
-    process = context.Process(
+    process = fork_context().Process(
         target=_be, args=(list(arguments), output, cwd or Path.cwd(), dict(environment or os.environ))
     )
     process.start()

@@ -136,7 +136,7 @@ def test_two_processes_train_as_one(bones: Path, run_bundle: Run, run_by_two: Ru
         f"--dataset_dir={bones}",
         "--precision=fp32",
         "--frozen_norm=True",
-        "--optimizer={'_target_': 'torch.optim.SGD', 'params': '$@network.parameters()', 'lr': 0.01}",
+        "--optimizer={'_target_': 'torch.optim.SGD', 'params': '$@network.parameters()', 'lr': 0.3}",
     )
     run_bundle(TRAIN, *settings, *into(tmp_path / "one"), cwd=tmp_path)
     run_by_two(TRAIN, *settings, *into(tmp_path / "two"), cwd=tmp_path)

@@ -5,7 +5,7 @@ Where each process has its own batch statistics, student and teacher are still t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import torch
 from kornia.augmentation import RandomAffine, RandomGaussianNoise
 from monai.engines.utils import IterationEvents
 from torch import Tensor, distributed, nn
-from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
@@ -239,9 +238,9 @@ def process(rank: int, folder: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(run_twice: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
-    spawn(process, (str(folder),), nprocs=2)  # type: ignore[no-untyped-call]
+    run_twice(process, str(folder))
     return folder
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from ignite.engine import Engine
 from monai.bundle.config_parser import ConfigParser
 from monai.engines.evaluator import Evaluator
 from sklearn.metrics import average_precision_score
-from torch.multiprocessing.spawn import spawn
 
 from semimed_monai.metrics import (
     GradingScore,
@@ -143,8 +143,8 @@ def test_an_engine_gives_the_whole_sets_scores_however_it_is_batched() -> None:
         assert len(found["metrics"]) == len(GradingScore.names) + 2 + len(measures())
 
 
-def test_two_processes_with_uneven_rows_give_what_one_gives(tmp_path: Path) -> None:
-    spawn(_one_of_two, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+def test_two_processes_with_uneven_rows_give_what_one_gives(run_twice: Callable[..., None], tmp_path: Path) -> None:
+    run_twice(_one_of_two, str(tmp_path))
     alone = json.loads(json.dumps(_evaluated(_items())))
     for rank in (0, 1):
         found = json.loads((tmp_path / f"{rank}.json").read_text())

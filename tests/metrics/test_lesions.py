@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ignite.engine import Engine
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
 
 from semimed_monai.engines import read_lesions
 from semimed_monai.metrics import FrocScore, LesionPredictions, LevelCounts, levels_of
@@ -133,11 +133,11 @@ def test_an_evaluator_runs_again_from_nothing() -> None:
     assert predictions.counts.images == 12
 
 
-def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
+def test_two_processes_give_what_one_gives(run_twice: Callable[..., None], tmp_path: Path) -> None:
     whole = _set(4, images=41)
     alone = _evaluated(whole, rows=41, folder=tmp_path)
     assert alone["metric"] not in [_counts(part).score() for part in _shared_out(whole)]  # so the parts must meet
-    spawn(_one_of_two, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+    run_twice(_one_of_two, str(tmp_path))
     for rank in (0, 1):
         found = json.loads((tmp_path / f"{rank}.json").read_text())
         assert found["metric"] == alone["metric"]

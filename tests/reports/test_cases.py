@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import torch.distributed as dist
 from ignite.engine import Engine
 from left_run import output, segmented
 from monai.bundle import ConfigWorkflow
-from torch.multiprocessing.spawn import spawn
 
 from semimed_monai.reports import Cases
 from semimed_monai.reports.cases import load_cases
@@ -142,8 +142,8 @@ def one_of_two(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
-def test_two_processes_choose_what_one_does(tmp_path: Path) -> None:
-    spawn(one_of_two, args=(str(tmp_path),), nprocs=2)  # type: ignore[no-untyped-call]
+def test_two_processes_choose_what_one_does(run_twice: Callable[..., None], tmp_path: Path) -> None:
+    run_twice(one_of_two, str(tmp_path))
     alone = [list(case) for case in chosen(Cases(sample=4), batches(output(LABELS, 0, 3), 60))]
     for rank in (0, 1):
         assert json.loads((tmp_path / f"{rank}.json").read_text()) == alone
