@@ -140,8 +140,7 @@ def run_twice() -> Callable[..., None]:
     """run_twice(function, …): two processes, forked as a table's cells are, of which each calls function(rank, …)."""
 
     def run(function: Callable[..., None], *given: Any) -> None:
-        fork_context()
-        start_processes(function, args=given, nprocs=2, start_method="forkserver")  # type: ignore[no-untyped-call]
+        start_processes(function, given, nprocs=2, start_method=fork_context().get_start_method())  # type: ignore[no-untyped-call]
 
     return run
 

@@ -91,7 +91,7 @@ def photograph(size: int, aspect: Aspect = "pad", mask: MaskKind = "binary", *, 
 def bone_xray(size: int, mask: MaskKind = "binary", *, refuse_blank: bool = False) -> Compose:
     """A datalist item of a bone radiograph (DICOM, PNG, JPEG) -> image 1 x size x size in [0, 1], mask, label.
 
-    As it is displayed, bones bright; its percentiles 1 and 99 are scaled to 0 and 1, since published films come as
+    As `knee_mr` does it, of what is displayed, bones bright; percentiles are scaled since published films come as
     pictures of any exposure.
 
     Args:
@@ -99,13 +99,7 @@ def bone_xray(size: int, mask: MaskKind = "binary", *, refuse_blank: bool = Fals
         mask: as in `knee_mr`.
         refuse_blank: as in `knee_mr`.
     """
-    return Compose(
-        [
-            LoadSlice(mask=mask, refuse_blank=refuse_blank),
-            ScalePercentilesd("image"),
-            ToSquared(("image", "mask"), size=size),
-        ]
-    )
+    return knee_mr(size, mask=mask, refuse_blank=refuse_blank)
 
 
 def slice_items(path: str) -> list[dict[str, Any]]:

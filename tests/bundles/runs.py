@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,17 @@ def state_of(folder: Path) -> dict[str, Any]:
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     """Bit for bit."""
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def assert_same_way(start: nn.Module, states: Sequence[dict[str, Any]], least: float) -> None:
+    """Both states' students went the same way from these weights, and went at all: what stays where it is agrees, too.
+
+    Of each weight by itself: a gradient that is another's, or in another order, is a small part of the whole.
+    """
+    for name, weight in start.named_parameters():
+        way, other = (state["student"][name] - weight for state in states)
+        assert way.norm() > least, name
+        assert (way - other).norm() < 0.01 * way.norm(), name
 
 
 def deployed_of(folder: Path) -> nn.Module:

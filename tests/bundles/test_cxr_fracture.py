@@ -16,7 +16,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.utils import set_determinism
-from runs import checked_workflow, deployed_of, into, same, state_of, weights_of
+from runs import assert_same_way, checked_workflow, deployed_of, into, same, state_of, weights_of
 
 from semimed_monai.data import Datalist
 from semimed_monai.data.phantoms import ChestCounts, chest_phantom_set
@@ -222,11 +222,7 @@ def test_two_processes_train_as_one(films: Path, run_bundle: Run, run_by_two: Ru
             assert torch.allclose(value.float(), two[part][name].float(), atol=1e-6), (part, name)
     set_determinism(0)
     card = json.loads((tmp_path / "one/models/network.json").read_text())
-    for name, start in LesionMapNetwork(**card["arguments"]).named_parameters():
-        way, other = (state["student"][name] - start for state in (one, two))
-        assert way.norm() > 1e-4, name
-        # Of each by itself: a gradient that is another's, or in another order, is a small part of the whole.
-        assert (way - other).norm() < 0.01 * way.norm(), name
+    assert_same_way(LesionMapNetwork(**card["arguments"]), (one, two), least=1e-4)
     answers = []
     for name in ("one", "two"):
         with (tmp_path / name / "predictions.csv").open() as file:
