@@ -7,12 +7,14 @@ from semimed_monai.engines.evaluator import (
     read_findings,
     read_grading,
     read_lesions,
+    read_planes,
     read_segmentation,
 )
 from semimed_monai.engines.memory import keep_freed_memory
 from semimed_monai.engines.precision import fastest_precision
 from semimed_monai.engines.processes import is_not_first, join_processes, local_device, on_device
 from semimed_monai.engines.propagation import PropagationEvaluator, propagate
+from semimed_monai.engines.schedule import StageRate
 from semimed_monai.engines.trainer import NonFiniteLossError, OptimiserEvents, SemiSupervisedTrainer, term_values
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "PropagationEvaluator",
     "SectionEvaluator",
     "SemiSupervisedTrainer",
+    "StageRate",
     "fastest_precision",
     "is_not_first",
     "join_processes",
@@ -31,6 +34,7 @@ __all__ = [
     "read_findings",
     "read_grading",
     "read_lesions",
+    "read_planes",
     "read_segmentation",
     "term_values",
 ]

@@ -26,6 +26,11 @@ def read_grading(outputs: Outputs) -> dict[str, Tensor]:
     return _given(probabilities=probabilities, map=found, embedding=outputs.embedding)
 
 
+def read_planes(answer: Tensor) -> dict[str, Tensor]:
+    """The same of a classifier as it is deployed, whose answer is the map and a plane for each probability."""
+    return {"probabilities": answer[:, 1:, 0, 0], "map": answer[:, :1]}
+
+
 def read_findings(outputs: Outputs) -> dict[str, Tensor]:
     """The same where an image may have several classes: the probability of each by itself, and the `maps` of all."""
     probabilities = torch.sigmoid(required(outputs.logits, outputs, "logits"))
@@ -60,7 +65,8 @@ class SectionEvaluator(SupervisedEvaluator):
         device: where to run.
         val_data_loader: the section's batches.
         network: what to evaluate.
-        read: outputs → what metrics look at: `read_grading`, `read_findings`, `read_segmentation` or `read_lesions`.
+        read: outputs → what metrics look at: `read_grading`, `read_findings`, `read_segmentation` or `read_lesions`;
+            of a deployed network `read_planes`.
         precision, channels_last: as the trainer's. Recipes leave them out: what is reported was computed in fp32.
         key_val_metric, additional_metrics, val_handlers, inferer: as in MONAI.
 
@@ -73,7 +79,7 @@ class SectionEvaluator(SupervisedEvaluator):
         device: torch.device | str,
         val_data_loader: Iterable[Mapping[str, Any]],
         network: nn.Module,
-        read: Callable[[Outputs], dict[str, Tensor]] = read_grading,
+        read: Callable[[Any], dict[str, Tensor]] = read_grading,
         precision: str = "fp32",
         channels_last: bool = False,
         inferer: Inferer | None = None,
@@ -100,6 +106,7 @@ class SectionEvaluator(SupervisedEvaluator):
         with self.mode(self.network), autocast(self.state.device, self.precision):
             outputs = self.inferer(formatted(batch["image"], self.channels_last), self.network)
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
-        self.state.output = {**batch, **self.read(in_fp32(outputs))}
+        whole = outputs.float() if isinstance(outputs, Tensor) else in_fp32(outputs)
+        self.state.output = {**batch, **self.read(whole)}
         self.fire_event(IterationEvents.MODEL_COMPLETED)
         return self.state.output  # type: ignore[no-any-return]

@@ -81,6 +81,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         compile: whether to torch.compile the student.
         frozen_norm: whether the student's batch normalisation uses its running averages and leaves them as they are:
             for fine tuning with few rows, or several processes on CPUs.
+        frozen_norm_epochs: the same in so many first epochs only: while a head alone learns on pretrained features.
         inferer, train_handlers, non_blocking: as in MONAI.
 
     Raises:
@@ -105,6 +106,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         accumulation_steps: int = 1,
         compile: bool = False,  # noqa: A002 - MONAI's name
         frozen_norm: bool = False,
+        frozen_norm_epochs: int = 0,
         inferer: Inferer | None = None,
         train_handlers: Sequence[Any] | None = None,
         non_blocking: bool = False,
@@ -124,8 +126,8 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.precision = checked(precision, device)
         self.channels_last = flag("channels_last", channels_last)
         self.clip_norm = clip_norm
-        norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-        self._frozen = norms if flag("frozen_norm", frozen_norm) else []
+        self._norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+        self._frozen_epochs = math.inf if flag("frozen_norm", frozen_norm) else frozen_norm_epochs
         self._batch_sampler: Any = getattr(train_data_loader, "batch_sampler", None)
         if channels_last:
             _refuse_late_layout(network)
@@ -208,7 +210,7 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         first = position - position % self.accumulation_steps
         group = min(self.accumulation_steps, self.state.epoch_length - first)
         self.network.train()
-        for norm in self._frozen:
+        for norm in self._norms if self.state.epoch <= self._frozen_epochs else ():
             norm.eval()
         if position == first:
             self.optimizer.zero_grad(set_to_none=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,20 +10,17 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
-from zipfile import BadZipFile
 
 import ignite.distributed as idist
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import interpolate
 
-from semimed_monai.files import whole
 from semimed_monai.metrics.segmentation import class_dice
+from semimed_monai.reports.drawn import draw, load_arrays, save_arrays
+from semimed_monai.reports.pictures import Picture, row_pictures, small, small_labels
 
-Picture = NDArray[np.uint8]
 Key = tuple[int, str]
 """A class, whose cases are compared with each other, and an id."""
 
@@ -136,8 +132,7 @@ class Cases:
             arrays[name] = np.asarray([getattr(case, name) for case in self.chosen])
         for number, case in enumerate(self.chosen):
             arrays |= {f"{name}_{number}": array for name, array in case.pictures.items()}
-        with whole(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **cast(Any, arrays))
+        save_arrays(path, arrays)
 
     def _wanted(self, scored: Scored) -> Iterator[Key]:
         for keys in _by_class(scored):
@@ -146,35 +141,11 @@ class Cases:
             yield from _drawn(keys, self.sample)
 
     def _pictures(self, output: Mapping[str, Any], row: int, label: int) -> dict[str, Picture]:
-        image = output["image"][row]
-        pictures = {"image": self._small(image if len(image) == 3 else image[:1])}
-        if "segmentation" in output:
-            pictures |= {"found": self._small_labels(output["segmentation"][row])}
-            return pictures | {"given": self._small_labels(output["mask"][row])}
-        if "map" in output or "maps" in output:
-            found = output["map"][row] if "map" in output else output["maps"][row, label, None]
-            # A map may be coarser than its image: cell by cell at the picture's size, so that it lies where it belongs.
-            cells = found[None].float()
-            pictures["map"] = self._small(interpolate(cells, size=image.shape[-2:], mode="nearest-exact")[0])
-        if "mask" in output and bool(output["has_mask"][row]):
-            pictures["mask"] = self._small((output["mask"][row] > 0).float())
-        return pictures
-
-    def _small(self, image: Tensor) -> Picture:
-        """C×H×W in [0, 1] as H×W or H×W×3 in 0 … 255."""
-        small = interpolate(image[None].float(), size=self._size(image), mode="area")[0]
-        pixels = (small.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-        return cast(Picture, pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-
-    def _small_labels(self, labels: Tensor) -> Picture:
-        """1×H×W class numbers as H×W: of the classes that meet in a pixel one is taken, there is none in between."""
-        small = interpolate(labels[None].float(), size=self._size(labels), mode="nearest-exact")
-        return cast(Picture, small[0, 0].byte().cpu().numpy())
-
-    def _size(self, image: Tensor) -> tuple[int, int]:
-        height, width = image.shape[-2:]
-        shrunk = min(1.0, self.side / max(height, width))
-        return max(1, round(height * shrunk)), max(1, round(width * shrunk))
+        if "segmentation" not in output:
+            return row_pictures(output, row, self.side, label)
+        image, found, given = (output[name][row] for name in ("image", "segmentation", "mask"))
+        shown = small(image if len(image) == 3 else image[:1], self.side)
+        return {"image": shown, "found": small_labels(found, self.side), "given": small_labels(given, self.side)}
 
 
 def load_cases(path: str | Path) -> tuple[str, list[Case]]:
@@ -183,12 +154,8 @@ def load_cases(path: str | Path) -> tuple[str, list[Case]]:
     Raises:
         ValueError: it is no such file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        network, *heads = (arrays.pop(name).tolist() for name in ("network", *HEAD))
-    except (BadZipFile, ValueError, EOFError, KeyError) as error:
-        raise ValueError(f"{path} cannot be read ({error}): evaluate again, or remove it") from error
+    arrays = load_arrays(path, "network", *HEAD)
+    network, *heads = (arrays.pop(name).tolist() for name in ("network", *HEAD))
     pictures: list[dict[str, Picture]] = [{} for _ in heads[0]]
     for name, array in arrays.items():
         picture, _, number = name.rpartition("_")
@@ -224,11 +191,6 @@ def _by_class(scored: Scored) -> list[list[Key]]:
 def _drawn(keys: Sequence[Key], sample: int) -> list[Key]:
     """At random, but the same for whoever asks; of a part are drawn at least those that are drawn of the whole."""
     return sorted(keys, key=lambda key: draw(key[1]))[:sample]
-
-
-def draw(name: str) -> bytes:
-    """What ids are sorted by to draw the first of them: as good as random, and the same in every process."""
-    return hashlib.sha256(name.encode()).digest()
 
 
 def _chosen(scored: Scored, sample: int) -> Iterator[tuple[Key, str]]:

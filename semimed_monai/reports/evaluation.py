@@ -16,7 +16,7 @@ from semimed_monai.files import whole, write_table
 from semimed_monai.metrics import Collected, Predictions
 from semimed_monai.networks import load_weights
 from semimed_monai.reports.cases import Cases
-from semimed_monai.reports.relations import Relations
+from semimed_monai.reports.drawn import Drawn
 
 logger = logging.getLogger("semimed")
 
@@ -36,7 +36,7 @@ class Evaluation:
         collector: makes what keeps each evaluator's rows and scores them: `Predictions` (grades) or
             `SegmentationPredictions` (masks).
         cases: keeps pictures of the first network's telling cases, for the page: they go to cases.npz; None for none.
-        relations: keeps how some images lie to each other for each network, for the page: relations.npz; None: nothing.
+        drawn: what keeps something of some images for each network, for the page: `Relations`, `SideBySide`.
 
     Raises:
         FileNotFoundError: a weights file is missing.
@@ -54,7 +54,7 @@ class Evaluation:
         *,
         collector: Callable[[], Collected] = Predictions,
         cases: Cases | None = None,
-        relations: Relations | None = None,
+        drawn: Sequence[Drawn[Any]] = (),
         trained: Mapping[str, Any] | None = None,
         trained_classes: Sequence[str] | None = None,
     ) -> None:
@@ -70,12 +70,12 @@ class Evaluation:
         self.facts = {**facts, **(trained or {})}
         self.bootstrap_repeats = bootstrap_repeats
         self.cases = cases
-        self.relations = relations
+        self.drawn = list(drawn)
         self._predictions = {name: collector() for name in self.evaluators}
         for name, predictions in self._predictions.items():
             predictions.attach(self.evaluators[name])
-            if relations is not None:
-                relations.attach(self.evaluators[name], name)
+            for each in self.drawn:
+                each.attach(self.evaluators[name], name)
         if cases is not None:
             cases.attach(self.evaluators[self._first])
 
@@ -101,8 +101,8 @@ class Evaluation:
             self._predictions[self._first].save(self.output_dir)
             if self.cases is not None:
                 self.cases.save(self.output_dir / "cases.npz", self._first)
-            if self.relations is not None:
-                self.relations.save(self.output_dir / "relations.npz")
+            for each in self.drawn:
+                each.save(self.output_dir / each.file)
             # Last: who finds it takes the evaluation for done.
             with whole(self.output_dir / "metrics.json") as file:
                 file.write_text(json.dumps(_without_nan(result), indent=2) + "\n")

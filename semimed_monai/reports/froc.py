@@ -10,9 +10,8 @@ standard deviation; where they differ in other settings, these are told in the l
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib import rc_context
 
@@ -20,8 +19,8 @@ from semimed_monai.files import whole
 from semimed_monai.metrics.froc import Curve, read_curve
 from semimed_monai.reports.comparable import refuse_unequal
 from semimed_monai.reports.page import figures
-from semimed_monai.reports.page.run import read_json, read_metrics
-from semimed_monai.reports.page.shares import PLACE
+from semimed_monai.reports.page.names import run_names
+from semimed_monai.reports.page.run import read_metrics
 from semimed_monai.vocabulary import above_zero
 
 KINDS = (".png", ".svg", ".pdf")
@@ -49,42 +48,13 @@ def draw_froc(runs: Sequence[str | Path], out: str | Path, most: float = 1.0) ->
     metrics = {folder: read_metrics(folder) for folder in folders}
     refuse_unequal(metrics.values())
     curves: dict[str, list[Curve]] = {}
-    for folder, name in lines(metrics).items():
+    for folder, name in run_names(metrics).items():
         curves.setdefault(name, []).append(read_curve(folder / "froc.csv"))
     with rc_context(figures.STYLE):
         figure, _ = figures.froc(curves, most)
         with whole(out) as file:
             figure.savefig(file, dpi=200, format=out.suffix[1:].lower())
     return out
-
-
-def lines(runs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, str]:
-    """Folder → the name of its line: its method, and the settings in which other runs of this method differ from it.
-
-    Args:
-        runs: folder → metrics.json.
-    """
-    settings = {folder: _settings(folder, metrics) for folder, metrics in runs.items()}
-    methods = {folder: _method(runs[folder], settings[folder]) for folder in runs}
-    names = {}
-    for folder, method in methods.items():
-        alike = [settings[other] for other in runs if methods[other] == method]
-        keys = dict.fromkeys(key for one in alike for key in one if key not in PLACE - {"labelled_share"})
-        differing = [key for key in keys if len({str(one.get(key)) for one in alike}) > 1]
-        names[folder] = ", ".join([method, *(f"{key} {settings[folder].get(key)}" for key in differing)])
-    return names
-
-
-def _settings(folder: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of configuration.json, if it is there, and the share of labels."""
-    file = folder / "configuration.json"
-    settings = read_json(file).get("settings", {}) if file.is_file() else {}
-    return {**settings, "labelled_share": metrics.get("labelled_share")}
-
-
-def _method(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    """By name; a run without its configuration is known by its terms."""
-    return str(metrics.get("method") or settings.get("method") or " + ".join(metrics.get("terms") or ["no name"]))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,21 +5,17 @@ Looked for: `monai.visualize` and TensorBoard's projector show embeddings as poi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-from zipfile import BadZipFile
+from typing import Any
 
-import ignite.distributed as idist
 import numpy as np
 import torch
-from ignite.engine import Engine, Events
 from numpy.typing import NDArray
 
-from semimed_monai.files import whole
 from semimed_monai.losses import relation_matrix
-from semimed_monai.reports.cases import draw
+from semimed_monai.reports.drawn import Drawn, load_arrays, save_arrays
 
 Matrix = NDArray[np.floating[Any]]
 NONE = -1
@@ -50,8 +46,8 @@ class RelationMatrices:
         return float(np.square(one - other).sum() / len(one))
 
 
-class Relations:
-    """Keeps the embeddings that each network gives some images, drawn by a hash of their id, and writes their R.
+class Relations(Drawn[tuple[int, list[float]]]):
+    """Keeps the embeddings that each network gives some images, and writes their R.
 
     >>> relations = Relations(images=2)
     >>> relations.update("student", {"id": ["a", "b"], "label": torch.tensor([1, 0]), "embedding": torch.eye(2)})
@@ -66,58 +62,38 @@ class Relations:
         ValueError: fewer than 2.
     """
 
+    file = "relations.npz"
+
     def __init__(self, images: int = 64) -> None:
         if images < 2:
             raise ValueError(f"images is {images}: a relation is between two or more")
-        self.images = images
-        self._kept: dict[str, dict[str, tuple[int, list[float]]]] = {}
+        super().__init__(images)
 
-    def attach(self, engine: Engine, network: str) -> None:
-        """Keep what each epoch of `engine` gives; in several processes each must have one."""
-        engine.add_event_handler(Events.EPOCH_STARTED, lambda: self._kept.pop(network, None))
-        engine.add_event_handler(Events.ITERATION_COMPLETED, lambda running: self.update(network, running.state.output))
-        engine.add_event_handler(Events.EPOCH_COMPLETED, lambda: self.gather(network))
+    def counts(self, output: Mapping[str, Any], row: int) -> bool:  # noqa: ARG002 - of all rows or none
+        """If its network has embeddings."""
+        return "embedding" in output
 
-    def update(self, network: str, output: Mapping[str, Any]) -> None:
-        """Take a batch: id, label (B, or B×C where there may be several), embedding (B×K); nothing without the last."""
-        if "embedding" not in output:
-            return
-        kept, rows = self._kept.get(network, {}), {name: row for row, name in enumerate(output["id"])}
-        self._kept[network] = {
-            name: (_class_of(output["label"][rows[name]]), output["embedding"][rows[name]].tolist())
-            if name in rows
-            else kept[name]
-            for name in self._first({*kept, *rows})
-        }
-
-    def gather(self, network: str) -> None:
-        """Draw from all processes' images; every process must call it."""
-        parts = cast(list[dict[str, Any]], idist.all_gather(self._kept.get(network, {})))
-        if kept := {name: row for part in parts for name, row in part.items()}:
-            self._kept[network] = {name: kept[name] for name in self._first(kept)}
-
-    def _first(self, names: Iterable[str]) -> list[str]:
-        return sorted(names, key=draw)[: self.images]
+    def taken(self, output: Mapping[str, Any], row: int) -> tuple[int, list[float]]:
+        """Its class and its embedding."""
+        return _class_of(output["label"][row]), output["embedding"][row].tolist()
 
     @property
     def matrices(self) -> RelationMatrices:
         """Of what was gathered, by class, then by id."""
-        first = next(iter(self._kept.values()))
+        first = next(iter(self.kept.values()))
         names = sorted(first, key=lambda name: (first[name][0], name))
         of = {
             network: relation_matrix(torch.tensor([kept[name][1] for name in names])).numpy()
-            for network, kept in self._kept.items()
+            for network, kept in self.kept.items()
         }
         return RelationMatrices([first[name][0] for name in names], of)
 
     def save(self, path: str | Path) -> None:
-        """Write the matrices as an npz file, if there are any."""
-        if not self._kept:
-            return
-        matrices = self.matrices
-        arrays: dict[str, Any] = {f"of_{network}": matrix for network, matrix in matrices.of.items()}
-        with whole(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, label=np.asarray(matrices.label), **arrays)
+        """The matrices."""
+        if self.kept:
+            matrices = self.matrices
+            of = {f"of_{network}": matrix for network, matrix in matrices.of.items()}
+            save_arrays(path, {"label": np.asarray(matrices.label), **of})
 
 
 def load_relations(path: str | Path) -> RelationMatrices:
@@ -126,12 +102,8 @@ def load_relations(path: str | Path) -> RelationMatrices:
     Raises:
         ValueError: it is no such file.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        label = arrays.pop("label").tolist()
-    except (BadZipFile, ValueError, EOFError, KeyError) as error:
-        raise ValueError(f"{path} cannot be read ({error}): evaluate again, or remove it") from error
+    arrays = load_arrays(path, "label")
+    label = arrays.pop("label").tolist()
     return RelationMatrices(label, {name.removeprefix("of_"): matrix for name, matrix in arrays.items()})
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from ignite.engine import Events
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader
@@ -55,6 +56,15 @@ def test_frozen_norms_keep_their_averages_and_use_them(make_trainer: Make, make_
     assert same == {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"}
     images, found = next(pair for pair in seen if pair[1].maps.requires_grad)  # type: ignore[union-attr]
     assert torch.equal(found.maps, start.eval()(images).maps)  # type: ignore[arg-type]
+
+
+def test_norms_may_be_frozen_in_first_epochs_only(make_trainer: Make, make_net: Make) -> None:
+    network, means = make_net(), []
+    trainer = make_trainer(network=network, frozen_norm_epochs=2, max_epochs=3)
+    trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda: means.append(network.norm.running_mean.clone()))
+    trainer.run()
+    assert torch.equal(means[1], torch.zeros_like(means[1]))
+    assert not torch.equal(means[2], means[1])
 
 
 @pytest.mark.parametrize("name", ["clip_norm", "accumulation_steps", "max_epochs"])

@@ -11,7 +11,7 @@ import torch
 
 from semimed_monai.files import write_table
 from semimed_monai.metrics import Collected, Predictions, SegmentationPredictions
-from semimed_monai.reports import Cases, Relations
+from semimed_monai.reports import Cases, Relations, SideBySide
 
 CLASSES = ("normal", "partial", "full")
 FINDINGS = ("Nodule", "Mass", "Hernia")
@@ -81,10 +81,16 @@ def leave_run(
     maps: bool = True,
     networks: Sequence[str] = ("teacher", "student"),
     studies: bool = False,
+    beside: bool = False,
     **facts: Any,
 ) -> Path:
-    """metrics.json, predictions.csv and, of a network with maps, cases.npz."""
+    """metrics.json, predictions.csv and, of a network with maps, cases.npz and, if wanted, side_by_side.npz."""
     outputs = {network: output(labels, seed, len(classes), maps, studies) for seed, network in enumerate(networks)}
+    if beside:
+        shown = SideBySide(images=3)
+        for network, found_output in outputs.items():
+            shown.update(network, found_output)
+        shown.save(folder / SideBySide.file)
     return _leave(folder, Predictions, outputs, classes, maps, {**FACTS, **facts})
 
 

@@ -14,7 +14,8 @@ from PIL import Image
 
 from semimed_monai.metrics import LevelCounts, write_curve
 from semimed_monai.metrics.froc import Curve
-from semimed_monai.reports.froc import draw_froc, lines, main
+from semimed_monai.reports.froc import draw_froc, main
+from semimed_monai.reports.page.names import run_names
 from semimed_monai.reports.page import figures, write_page, write_pictures
 from semimed_monai.reports.page.run import read_metrics
 
@@ -74,11 +75,11 @@ def test_runs_are_a_line_where_only_seed_and_place_differ(tmp_path: Path) -> Non
     bare = leave_detector(tmp_path / "bare")
     shares = [leave_detector(tmp_path / f"{share}", method="some", labelled_share=share) for share in (0.1, 0.5)]
     runs = {folder: read_metrics(folder) for folder in (*sharp, fixed, other, bare, *shares)}
-    assert list(lines(runs).values()) == [
+    assert list(run_names(runs).values()) == [
         *("sharpening, t 0.5", "sharpening, t 0.5", "sharpening, t 0.2", "mean teacher", "classification + attention"),
         *("some, labelled_share 0.1", "some, labelled_share 0.5"),
     ]
-    assert set(lines({folder: runs[folder] for folder in sharp}).values()) == {"sharpening"}
+    assert set(run_names({folder: runs[folder] for folder in sharp}).values()) == {"sharpening"}
 
 
 @pytest.mark.parametrize("kind", [".png", ".svg", ".pdf"])

@@ -18,9 +18,9 @@ import pytest
 from left_run import CLASSES, leave_configuration, leave_curves, leave_findings_run, leave_run, leave_segmenter_run
 from PIL import Image
 
+from semimed_monai.metrics.calibration import calibration
 from semimed_monai.reports.page import write_page, write_pictures
 from semimed_monai.reports.page.__main__ import main
-from semimed_monai.reports.page.calibration import calibration
 from semimed_monai.reports.page.run import read_curves
 from semimed_monai.reports.relations import load_relations
 

@@ -4,7 +4,7 @@
 
 The first run is shown in full: its metrics with intervals, cases, training and configuration; a classifier's also with
 curves, confusion matrix and calibration, a segmenter's with the distribution of Dice. Others, of classifiers on the
-same section of the same data, join the curve of scores by labelled share.
+same section of the same data, join the curve of scores by labelled share, and the maps side by side.
 """
 
 from __future__ import annotations

@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from sklearn.metrics import auc, average_precision_score, confusion_matrix, precision_recall_curve, roc_curve
 
+from semimed_monai.metrics.calibration import Calibration
 from semimed_monai.metrics.froc import RATES, reached
 from semimed_monai.metrics.froc import Curve as FrocCurve
 from semimed_monai.reports.page.answers import Classified, Grades, Overlaps
-from semimed_monai.reports.page.calibration import Calibration
 from semimed_monai.reports.page.run import Curve
 from semimed_monai.reports.relations import RelationMatrices
 

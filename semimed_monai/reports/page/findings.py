@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from semimed_monai.metrics.calibration import Calibration, calibration
 from semimed_monai.reports.page import figures
 from semimed_monai.reports.page.answers import Findings
-from semimed_monai.reports.page.calibration import Calibration, calibration
 from semimed_monai.reports.page.gallery import found
 from semimed_monai.reports.page.kind import Kind
 from semimed_monai.reports.page.run import Run

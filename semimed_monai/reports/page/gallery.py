@@ -135,13 +135,10 @@ def attended(case: Case, alt: str, threshold: float) -> Picture:
     words = ["the image"]
     if mask is not None:
         for axes in panels:
-            _outline(axes, mask > 127, MASK)
+            outline(axes, mask > 127, MASK)
         words.append("the mask's outline")
     if attention is not None:
-        share = attention / 255.0
-        panels[1].imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=0.4 * share, interpolation="bilinear")
-        if share.max() > threshold >= share.min():
-            panels[1].contour(share, levels=[threshold], colors=ATTENTION, linewidths=1.1, linestyles="--")
+        overlay(panels[1], attention, threshold)
         words.append("beside it the map")
     return picture(figure, f"{alt}; {', '.join(words)}", kind="png")
 
@@ -156,8 +153,8 @@ def outlined(case: Case, alt: str, colours: dict[str, str]) -> Picture:
     """
     figure, panels = _panels(case, 2)
     for number, colour in enumerate(colours.values(), start=1):
-        _outline(panels[1], case.pictures["given"] == number, colour)
-        _outline(panels[1], case.pictures["found"] == number, colour, "--")
+        outline(panels[1], case.pictures["given"] == number, colour)
+        outline(panels[1], case.pictures["found"] == number, colour, "--")
     words = f"the image, beside it the outlines of the given and the found mask: {', '.join(colours)}"
     return picture(figure, f"{alt}; {words}", kind="png")
 
@@ -176,12 +173,26 @@ def _panels(case: Case, count: int) -> tuple[Figure, list[Axes]]:
     figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.02)
     panels = list(figure.subplots(1, count, squeeze=False)[0])
     for axes in panels:
-        axes.set_axis_off()
-        axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="bicubic")
+        bare(axes, image)
     return figure, panels
 
 
-def _outline(axes: Axes, area: NDArray[np.bool_], colour: str, style: str = "-") -> None:
+def bare(axes: Axes, image: NDArray[np.uint8]) -> None:
+    """The image itself."""
+    axes.set_axis_off()
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="bicubic")
+
+
+def overlay(axes: Axes, attention: NDArray[np.uint8], threshold: float) -> None:
+    """A map, the brighter the stronger, and the outline of what of it counts as attended."""
+    share = attention / 255.0
+    axes.imshow(share, cmap="inferno", vmin=0, vmax=1, alpha=0.4 * share, interpolation="bilinear")
+    if share.max() > threshold >= share.min():
+        axes.contour(share, levels=[threshold], colors=ATTENTION, linewidths=1.1, linestyles="--")
+
+
+def outline(axes: Axes, area: NDArray[np.bool_], colour: str, style: str = "-") -> None:
+    """Around an area, unless it is empty or everything."""
     if area.any() and not area.all():
         axes.contour(area, levels=[0.5], colors=colour, linewidths=1.1, linestyles=style)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from semimed_monai.metrics.calibration import calibration
 from semimed_monai.reports.page import figures
 from semimed_monai.reports.page.answers import Grades
-from semimed_monai.reports.page.calibration import calibration
 from semimed_monai.reports.page.gallery import graded
 from semimed_monai.reports.page.kind import Kind
 from semimed_monai.reports.page.run import Run
@@ -30,6 +30,9 @@ TITLES = {
     "pointing_game": "Pointing game: attention is highest inside the mask",
     "energy_inside": "Energy inside the mask: share of the attention",
     "pixel_ap": "Average precision of the attention's pixels",
+    "ece": "Expected calibration error",
+    "quadratic_kappa": "Quadratic-weighted kappa",
+    "auc/": "AUC of",
     "study_accuracy": "Accuracy of studies",
     "study_auc": "AUC of studies, mean of classes",
     "study_kappa": "Cohen's kappa of studies",

@@ -14,11 +14,13 @@ from matplotlib import rc_context
 from semimed_monai.files import whole
 from semimed_monai.reports.configuration import versions
 from semimed_monai.reports.evaluation import scale_of
+from semimed_monai.reports.mapped import Mapped
 from semimed_monai.reports.page import figures
 from semimed_monai.reports.page.answers import Answers, Findings, Grades, Overlaps
 from semimed_monai.reports.page.findings import FINDINGS
 from semimed_monai.reports.page.grading import GRADING
 from semimed_monai.reports.page.kind import Kind
+from semimed_monai.reports.page.maps import in_rows, shown_maps
 from semimed_monai.reports.page.run import Curve, Run, read_json, read_metrics, read_run
 from semimed_monai.reports.page.segmentation import SEGMENTATION
 from semimed_monai.reports.page.shares import SHOWN, Shares, compared
@@ -32,7 +34,8 @@ def write_page(run_dir: str | Path, others: Sequence[str | Path] = (), out: str 
     Args:
         run_dir: an output_dir with metrics.json and predictions.csv; shown as far as there: cases.npz, froc.csv,
             TensorBoard's files, configuration.json.
-        others: folders of runs of classifiers on the same data, for the curve by labelled share.
+        others: folders of runs of classifiers on the same data, for the curve by labelled share, and for their maps
+            beside this one's, if it kept some.
         out: the file; else report.html in `run_dir`.
 
     Returns:
@@ -45,9 +48,11 @@ def write_page(run_dir: str | Path, others: Sequence[str | Path] = (), out: str 
     run_dir = Path(run_dir)
     place = run_dir / "report.html" if out is None else Path(out)
     if idist.get_rank() == 0:
-        run = read_run(run_dir)
-        shares = _shares(run, [Path(other) for other in others]) if others else None
-        text = render(run, shares)
+        run, beside = read_run(run_dir), [Path(other) for other in others]
+        mapped = shown_maps([run_dir, *beside]) if run.mapped else []
+        known = run.facts.get("labelled_share") is not None
+        shares = _shares(run, beside) if beside and (known or not mapped) else None
+        text = render(run, shares, mapped)
         with whole(place) as file:
             file.write_text(text, encoding="utf-8")
     return place
@@ -64,15 +69,22 @@ def write_pictures(run_dir: str | Path, folder: str | Path) -> list[Path]:
     kind = _kind_of(run)
     with rc_context(figures.STYLE):
         content = kind.content(run)
-        of_all = {name: picture for name, picture in (("froc", _froc(run)), ("relations", _relations(run))) if picture}
+        frame = {"froc": _froc(run), "relations": _relations(run), "side_by_side": _side_by_side(run, run.mapped)}
+        of_all = {name: picture for name, picture in frame.items() if picture}
     cases = [case for shown in content["gallery"].values() for case in shown]
     pictured = {f"case_{number:02d}_{case.kind}": case.picture for number, case in enumerate(cases)}
     named = {**kind.charts(content), **of_all, **pictured}
     return [picture.save(Path(folder) / name) for name, picture in named.items()]
 
 
-def render(run: Run[Any], shares: Shares | None = None) -> str:
-    """The page's text."""
+def render(run: Run[Any], shares: Shares | None = None, mapped: Sequence[Mapped] = ()) -> str:
+    """The page's text.
+
+    Args:
+        run: what it is of.
+        shares: runs of other labelled shares.
+        mapped: images with maps, of this run and others.
+    """
     environment = Environment(
         loader=PackageLoader("semimed_monai.reports.page", "."),
         autoescape=True,
@@ -83,7 +95,7 @@ def render(run: Run[Any], shares: Shares | None = None) -> str:
     environment.filters |= {"shown": shown, "percent": percent, "probability": probability, "pretty": pretty}
     kind = _kind_of(run)
     with rc_context(figures.STYLE):
-        content = _frame(run, kind) | kind.content(run)
+        content = _frame(run, kind) | {"side_by_side": _side_by_side(run, mapped)} | kind.content(run)
     return environment.get_template(kind.template).render(**content, shares=shares, compared_scores=SHOWN)
 
 
@@ -166,6 +178,12 @@ def _froc(run: Run[Any]) -> figures.Picture | None:
 
 def _relations(run: Run[Any]) -> figures.Picture | None:
     return None if run.relations is None else figures.relations(run.relations)
+
+
+def _side_by_side(run: Run[Any], mapped: Sequence[Mapped]) -> figures.Picture | None:
+    if not mapped:
+        return None
+    return figures.picture(*in_rows(mapped, run.facts.get("tiou_threshold", 0.5)), kind="png")
 
 
 def _shares(run: Run[Any], others: Sequence[Path]) -> Shares:

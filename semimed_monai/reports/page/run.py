@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from semimed_monai.metrics.froc import Curve as FrocCurve
 from semimed_monai.metrics.froc import read_curve
 from semimed_monai.reports.cases import Case, load_cases
+from semimed_monai.reports.mapped import Mapped, SideBySide, load_mapped
 from semimed_monai.reports.page.answers import Answers, read_answers
-from semimed_monai.reports.relations import RelationMatrices, load_relations
+from semimed_monai.reports.relations import RelationMatrices, Relations, load_relations
 
 MAKES = "training and evaluation write it at their end, into their output_dir"
 MEAN = "train_"
@@ -48,6 +50,8 @@ class Run(Generic[A]):
         froc: a detector's curve; None of other networks.
         pictured: the network of `cases`; "" where there are none.
         relations: of networks with embeddings; None of others.
+        mapped: images with each network's map; [] where none were kept.
+        members, subsets: what an assembly wrote of an ensemble's runs and of their votes; [] of other networks.
     """
 
     folder: Path
@@ -62,6 +66,9 @@ class Run(Generic[A]):
     pictured: str
     cases: list[Case]
     relations: RelationMatrices | None
+    mapped: list[Mapped]
+    members: list[dict[str, str]]
+    subsets: list[dict[str, str]]
 
     @property
     def first(self) -> str:
@@ -96,7 +103,10 @@ def read_run(folder: Path) -> Run[Any]:
         froc=read_curve(froc) if (froc := folder / "froc.csv").is_file() else None,
         pictured=pictured,
         cases=cases,
-        relations=load_relations(relations) if (relations := folder / "relations.npz").is_file() else None,
+        relations=load_relations(relations) if (relations := folder / Relations.file).is_file() else None,
+        mapped=load_mapped(mapped) if (mapped := folder / SideBySide.file).is_file() else [],
+        members=read_rows(folder / "members.csv"),
+        subsets=read_rows(folder / "subsets.csv"),
     )
 
 
@@ -111,6 +121,14 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     if not content.get("scores"):
         raise ValueError(f"{folder / 'metrics.json'} holds no scores: {MAKES}")
     return content
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """A CSV's rows; none without the file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def read_json(path: Path) -> dict[str, Any]:

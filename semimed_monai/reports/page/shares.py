@@ -8,12 +8,7 @@ from typing import Any
 
 from semimed_monai.reports.comparable import refuse_unequal
 from semimed_monai.reports.page.figures import Picture, by_labelled_share
-
-PLACE = {
-    *("labelled_share", "seed", "resume", "bundle_root", "dataset_dir", "data_dir", "output_dir", "ckpt_dir"),
-    *("device", "num_workers", "tracking_uri", "is_not_rank0"),
-}
-"""Settings in which runs of one method may differ: the curve's own axes, and where a run is computed and kept."""
+from semimed_monai.reports.page.names import PLACE
 
 SHOWN = {"f1": "F1", "auc": "AUC", "tiou": "TIoU"}
 
