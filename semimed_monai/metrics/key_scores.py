@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from ignite.engine import Engine
 from ignite.metrics import Metric
 from torch import Tensor
@@ -18,7 +19,7 @@ from semimed_monai.metrics.grading import finding_scores, grading_scores, mean_o
 from semimed_monai.metrics.localisation import given_masks, iou, measures
 from semimed_monai.metrics.rows import Column, Rows
 from semimed_monai.metrics.tiou import macro_tiou, tiou
-from semimed_monai.vocabulary import share
+from semimed_monai.vocabulary import UNLABELLED, share
 
 
 def whole_output(output: Any) -> Any:
@@ -107,6 +108,32 @@ class GradingScore(RowScore):
         if self.chosen != "auc":
             raise ValueError(f"rows may have several classes, of which there is no score {self.chosen!r}: use 'auc'")
         return finding_scores(rows["probabilities"], labels)["auc"]
+
+
+class LogLikelihood(RowScore):
+    """The mean of log p_label over labelled rows: a validation's cross-entropy, turned so that larger is better.
+
+        >>> import torch
+        >>> metric = LogLikelihood()
+        >>> metric.update((["a", "b"], torch.tensor([0, -1]), torch.tensor([[0.5, 0.5], [0.2, 0.8]])))
+        >>> round(metric.compute(), 4)
+        -0.6931
+
+    Args:
+        output_transform: see RowScore; keys id, label (B, -1 = unlabelled), probabilities (B×C).
+    """
+
+    required_output_keys = ("id", "label", "probabilities")
+
+    def update(self, output: tuple[Sequence[str], Tensor, Tensor]) -> None:
+        """Add a batch."""
+        ids, label, probabilities = output
+        of_label = probabilities.double().gather(1, label.clamp(min=0)[:, None])[:, 0]
+        self.rows.extend(id=ids, log=of_label.clamp(min=1e-12).log().where(label != UNLABELLED, torch.nan))
+
+    def score(self, rows: Mapping[str, Column]) -> float:
+        """The mean over the labelled rows."""
+        return mean_of_known(rows["log"])
 
 
 class TIoUScore(RowScore):

@@ -10,11 +10,12 @@ import numpy as np
 from semimed_monai.metrics.collected import Collected, taken
 from semimed_monai.metrics.grading import FloatArray, IntArray, finding_scores, grading_scores, mean_of_known
 from semimed_monai.metrics.localisation import given_masks, measures
+from semimed_monai.metrics.ordinal import ordinal_statistic
 from semimed_monai.metrics.rows import Column
 from semimed_monai.metrics.segmentation import MEASURES, mean_of_classes
 from semimed_monai.metrics.studies import study_statistic
 from semimed_monai.metrics.tiou import baseline_ious, macro_tiou, radial_profile, tiou
-from semimed_monai.vocabulary import share
+from semimed_monai.vocabulary import flag, share
 
 
 class Predictions(Collected):
@@ -40,14 +41,16 @@ class Predictions(Collected):
 
     Args:
         threshold: b, what of a map counts as attended: report it with every TIoU and IoU.
+        ordinal: whether the classes are grades in their order: then also the scores of `ordinal_statistic`.
     """
 
     needed = ("id", "group", "label", "probabilities")
     of_maps = ("map", "mask", "has_mask")
 
-    def __init__(self, threshold: float = 0.5) -> None:
+    def __init__(self, threshold: float = 0.5, ordinal: bool = False) -> None:
         super().__init__()
         self.measures = measures(share("threshold", threshold))
+        self.ordinal = flag("ordinal", ordinal)
 
     def columns(self, output: Mapping[str, Any]) -> dict[str, Any]:
         """What is kept of a batch."""
@@ -94,6 +97,8 @@ class Predictions(Collected):
         further = []
         if "iou" in rows:
             further.append(_map_statistic(rows, list(self.measures)))
+        if one_label and self.ordinal:
+            further.append(ordinal_statistic(rows["probabilities"], rows["label"], classes))
         if one_label and "study" in rows:
             further.append(study_statistic(rows["probabilities"], rows["label"], rows["study"]))
 
