@@ -6,6 +6,7 @@ from semimed_monai.data.boxes import collate_boxes
 from semimed_monai.data.coco import CocoImages, coco_images
 from semimed_monai.data.datalist import Datalist, DatalistError, write_datalist
 from semimed_monai.data.find import find_images
+from semimed_monai.data.folds import Folds
 from semimed_monai.data.marks import marked, require_marks
 from semimed_monai.data.roles import of_role, require_boxes, roles_of
 from semimed_monai.data.splits import choose_labelled, labels_of, split_by_group
@@ -16,6 +17,7 @@ __all__ = [
     "CocoImages",
     "Datalist",
     "DatalistError",
+    "Folds",
     "TolerantDataset",
     "TwoStreamBatches",
     "choose_labelled",

@@ -18,34 +18,45 @@ from semimed_monai.networks.card import (
 )
 from semimed_monai.networks.chexnet import CheXNet, DeployedCheXNet
 from semimed_monai.networks.embedding_classifier import DeployedEmbeddingClassifier, EmbeddingClassifier
+from semimed_monai.networks.ensemble import DeployedEnsemble, Ensemble
 from semimed_monai.networks.imagenet import load_imagenet
 from semimed_monai.networks.lesion_map import DeployedLesionMap, LesionMapNetwork
+from semimed_monai.networks.member import DeployedMember, Member
 from semimed_monai.networks.positive_cam import DeployedPositiveCAM, PositiveCAMClassifier, showing
 from semimed_monai.networks.segmenter import DeployedSegmenter, Segmenter
 from semimed_monai.networks.teacher import Teacher
+from semimed_monai.networks.voting import RULES, carried, decided, votes
 
 __all__ = [
+    "RULES",
     "AttentionClassifier",
     "CheXNet",
     "DeployedAttentionClassifier",
     "DeployedCheXNet",
     "DeployedEmbeddingClassifier",
+    "DeployedEnsemble",
     "DeployedLesionMap",
+    "DeployedMember",
     "DeployedPositiveCAM",
     "DeployedSegmenter",
     "EmbeddingClassifier",
+    "Ensemble",
     "GradCAMClassifier",
     "LesionMapNetwork",
+    "Member",
     "PositiveCAMClassifier",
     "Segmenter",
     "Teacher",
     "averages_kept",
+    "carried",
+    "decided",
     "deployed_network",
     "load_imagenet",
     "load_weights",
     "read_card",
     "refuse_other_weights",
     "showing",
+    "votes",
     "weights_file",
     "write_card",
 ]

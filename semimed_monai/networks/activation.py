@@ -1,4 +1,4 @@
-"""Class activations as maps: brought to the image's size, and stretched to [0, 1]."""
+"""Class activations as maps: brought to the image's size, and to [0, 1]."""
 
 from __future__ import annotations
 
@@ -36,3 +36,26 @@ def stretched(maps: Tensor) -> Tensor:
     """
     low, high = extremes(maps)
     return (maps - low) / (high - low).clamp(min=1e-5)
+
+
+def rectified(features: Tensor, weight: Tensor, size: list[int]) -> Tensor:
+    """Grad-CAM of the last features under a linear head of their mean: relu(Σ_k W_ck·F_k) over its maximum.
+
+    There the gradient ∂z_c/∂F_k is W_ck/hw everywhere, so no backward pass is made, and no hook is set.
+
+    >>> rectified(torch.tensor([[[[1.0, 2.0]], [[3.0, 0.0]]]]), torch.tensor([[1.0, -1.0], [2.0, 0.0]]), [1, 2])
+    tensor([[[[0.0000, 1.0000]],
+    <BLANKLINE>
+             [[0.5000, 1.0000]]]])
+
+    Args:
+        features: B×K×h×w.
+        weight: C×K, the head's.
+        size: of the maps.
+
+    Returns:
+        B×C×H×W in [0, 1]; a class of which no cell speaks is 0 everywhere.
+    """
+    activation = functional.relu(functional.conv2d(features, weight.float()[:, :, None, None]))
+    activation = functional.interpolate(activation, size=size, mode="bilinear", align_corners=False)
+    return activation / activation.flatten(2).max(2)[0].clamp(min=1e-5)[:, :, None, None]

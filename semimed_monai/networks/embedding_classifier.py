@@ -9,6 +9,7 @@ from monai.networks.nets import DenseNet
 from torch import Tensor, nn
 from torch.nn import functional
 
+from semimed_monai.networks.activation import rectified
 from semimed_monai.networks.card import refuse_other_weights
 from semimed_monai.networks.planes import answer_planes
 from semimed_monai.networks.pooling import GlobalMean
@@ -20,8 +21,7 @@ EMBEDDINGS = ("pooled", "flat")
 class EmbeddingClassifier(DenseNet):
     r"""z = W·mean_hw(F) + b, the embedding mean_hw(F) or F itself as one vector; F are MONAI's DenseNet-121's features.
 
-    A class's map is Grad-CAM's of F, relu(Σ_k mean_hw(∂z_c/∂F_k)·F_k) over its maximum: under this head the gradient
-    is W_ck/hw everywhere, so no backward pass is made, and no hook is set. Maps come in evaluation only.
+    A class's map is Grad-CAM's of F, in closed form (`rectified`). Maps come in evaluation only.
 
     >>> network = EmbeddingClassifier(layers=(2, 2), growth=8, stem=16)
     >>> outputs = network.eval()(torch.rand(2, 3, 64, 64))
@@ -100,14 +100,9 @@ class EmbeddingClassifier(DenseNet):
     def attention(self, features: Tensor, size: list[int]) -> Tensor:
         """Grad-CAM of every class, B×C×H×W in [0, 1]."""
         if torch.jit.is_scripting():  # a script knows no autocast region whose device is a variable
-            return self._activation(features, size)
+            return rectified(features, self.head.weight, size)
         with torch.autocast(features.device.type, enabled=False):
-            return self._activation(features, size)
-
-    def _activation(self, features: Tensor, size: list[int]) -> Tensor:
-        activation = functional.relu(functional.conv2d(features, self.head.weight.float()[:, :, None, None]))
-        activation = functional.interpolate(activation, size=size, mode="bilinear", align_corners=False)
-        return activation / activation.flatten(2).max(2)[0].clamp(min=1e-5)[:, :, None, None]
+            return rectified(features, self.head.weight, size)
 
     def forward(self, images: Tensor) -> Outputs:  # type: ignore[override]
         features, pooled, logits = self.scores(images)

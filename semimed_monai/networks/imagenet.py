@@ -18,6 +18,7 @@ from torchvision.models import ResNet50_Weights, resnet50
 from semimed_monai.networks.attention_classifier import AttentionClassifier
 from semimed_monai.networks.embedding_classifier import EmbeddingClassifier
 from semimed_monai.networks.lesion_map import LesionMapNetwork
+from semimed_monai.networks.member import Member, dissected
 from semimed_monai.vocabulary import flag
 
 logger = logging.getLogger("semimed")
@@ -30,7 +31,7 @@ class _Published:
     Args:
         name, size: of the network that they are of, in words.
         read: from torch's hub cache, or fetched into it.
-        stem: the name of the first convolution's weight.
+        stem: the name of the first convolution's weight; "" where it is always of three channels.
         own: how the names begin of what is ours alone and keeps its random start.
     """
 
@@ -66,6 +67,19 @@ _PUBLISHED: Mapping[type[nn.Module], _Published] = {
 }
 
 
+def _published(network: nn.Module) -> _Published | None:
+    """Those of a member are of whichever of torchvision's networks it is."""
+    if not isinstance(network, Member):
+        return _PUBLISHED.get(type(network))
+    name = network.name
+    body = f"{name} of torchvision"
+    return _Published(body, "as it is", lambda: _prefixed("trunk.", dissected(name, pretrained=True)[0]), "", ("head",))
+
+
+def _prefixed(prefix: str, network: nn.Module) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in network.state_dict().items()}
+
+
 @torch.no_grad()
 def load_imagenet(network: nn.Module, pretrained: bool = True) -> bool:
     """Start from ImageNet weights, unless `pretrained` is False; True if they were there.
@@ -79,10 +93,10 @@ def load_imagenet(network: nn.Module, pretrained: bool = True) -> bool:
     """
     if not flag("pretrained", pretrained):
         return False
-    if (published := _PUBLISHED.get(type(network))) is None:
+    if (published := _published(network)) is None:
         raise ValueError(f"there are no ImageNet weights for {type(network).__name__}: use --pretrained False")
     target = network.state_dict()
-    channels = target[published.stem].shape[1]
+    channels = target[published.stem].shape[1] if published.stem else 3
     if channels not in (1, 3):
         raise ValueError(f"ImageNet weights are for 1 or 3 channels, not {channels}: use --pretrained False")
     try:
