@@ -25,19 +25,34 @@ class Folds:
 
     Args:
         items: labelled ones, as a datalist gives them.
-        count: how many folds.
+        count: how many folds; 1: all items are for training (few labels cannot be cut), and `otherwise` validates.
         seed: of the cut.
         grouped: whether a group is in one fold only. Without it the two knees of a person may be parted: training has
             seen something of whom validation is of, which flatters.
+        otherwise: the validation of a single fold.
 
     Raises:
-        ValueError: fewer than two folds; fewer groups, or items of a class, than folds; a fold that lacks a class.
+        ValueError: no fold; one, and nothing to validate with; fewer groups, or items of a class, than folds; a fold
+            that lacks a class.
     """
 
-    def __init__(self, items: Sequence[Mapping[str, Any]], count: int = 5, seed: int = 0, grouped: bool = True) -> None:
-        if type(count) is not int or count < 2:
-            raise ValueError(f"folds must be 2 or more, got {count!r}")
+    def __init__(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        count: int = 5,
+        seed: int = 0,
+        grouped: bool = True,
+        otherwise: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        if type(count) is not int or count < 1:
+            raise ValueError(f"folds must be a whole number from 1, got {count!r}")
         self.items = [dict(item) for item in items]
+        self.otherwise = [dict(item) for item in otherwise]
+        if count == 1:
+            if not otherwise:
+                raise ValueError("a single fold trains on everything: there is nothing left to validate with")
+            self._places: list[list[int]] = [[]]
+            return
         labels = labels_of(self.items)
         groups = [group_of(item) for item in self.items] if flag("grouped", grouped) else None
         _refuse_few(labels, groups or [str(place) for place in range(len(self.items))], count)
@@ -53,8 +68,8 @@ class Folds:
                 )
 
     def validation(self, fold: int) -> list[dict[str, Any]]:
-        """The items of a fold."""
-        return [self.items[place] for place in self._of(fold)]
+        """The items of a fold, or of `otherwise`."""
+        return [self.items[place] for place in self._of(fold)] or self.otherwise
 
     def training(self, fold: int) -> list[dict[str, Any]]:
         """The items of all other folds."""

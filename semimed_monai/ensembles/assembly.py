@@ -75,10 +75,10 @@ class Assembly:
     member, all members, by `rule`.
 
     In a recipe, over the folder of an experiment's runs:
-    `{"_target_": "semimed_monai.ensembles.Assembly", "runs_dir": "runs/members", "ckpt_dir": "runs/ensemble/models"}`.
+    `{"_target_": "semimed_monai.ensembles.Assembly", "runs": ["runs/members"], "ckpt_dir": "runs/ensemble/models"}`.
 
     Args:
-        runs_dir: where the runs lie, at any depth.
+        runs: folders in which the runs lie, at any depth.
         ckpt_dir: where the ensemble's model.pt and network.json go.
         rule: of the vote where none is chosen.
         fewest: members of a subset.
@@ -88,19 +88,19 @@ class Assembly:
         ValueError: runs on different data or of other sections, or a single member.
     """
 
-    def __init__(self, runs_dir: str | Path, ckpt_dir: str | Path, rule: str = "mix", fewest: int = 2) -> None:
-        self.runs_dir, self.ckpt_dir = Path(runs_dir), Path(ckpt_dir)
+    def __init__(self, runs: Sequence[str | Path], ckpt_dir: str | Path, rule: str = "mix", fewest: int = 2) -> None:
+        self.folders, self.ckpt_dir = [Path(folder) for folder in runs], Path(ckpt_dir)
         self.rule, self.fewest = rule, fewest
 
     @cached_property
     def runs(self) -> list[MemberRun]:
         """All finished runs of members, by member and fold."""
-        folders = sorted(path.parent for path in self.runs_dir.rglob("metrics.json"))
-        runs = [run for folder in folders if (run := read_run_of_member(folder)) is not None]
+        found = {path.parent for folder in self.folders for path in folder.rglob("metrics.json")}
+        runs = [run for folder in sorted(found) if (run := read_run_of_member(folder)) is not None]
         if not runs:
             raise FileNotFoundError(
-                f"there is no finished run of a member in {self.runs_dir}: train some (`python -m "
-                "semimed_monai.experiments` with the bundle's experiments/*.json), or set runs_dir"
+                f"there is no finished run of a member in {self._places}: train some (`python -m "
+                "semimed_monai.experiments` with the bundle's experiments/*.json), or set `runs`"
             )
         refuse_unequal(run.metrics for run in runs)
         first = runs[0]
@@ -108,6 +108,10 @@ class Assembly:
             if run.chosen_by.ids != first.chosen_by.ids or run.tested.ids != first.tested.ids:
                 raise ValueError(f"{run.folder} answers for other images than {first.folder}: evaluate both anew")
         return sorted(runs, key=lambda run: (run.name, run.card["trained"]["fold"]))
+
+    @property
+    def _places(self) -> str:
+        return ", ".join(map(str, self.folders)) or "no folder"
 
     @property
     def may_choose(self) -> bool:
@@ -122,7 +126,7 @@ class Assembly:
             of_member.setdefault(run.name, []).append(run)
         if len(of_member) < self.fewest:
             raise ValueError(
-                f"{self.runs_dir} holds runs of {', '.join(of_member)} only: train {self.fewest} members or more"
+                f"{self._places} holds runs of {', '.join(of_member)} only: train {self.fewest} members or more"
             )
         return [max(runs, key=lambda run: run.f1) if self.may_choose else runs[0] for runs in of_member.values()]
 

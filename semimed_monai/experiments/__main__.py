@@ -35,10 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         experiment = Experiment.read(given.experiment)
         out = (given.out or Path("runs") / experiment.file.stem).resolve()
-        cells = experiment.cells(out, given.seeds, _settings(parser, given.dataset_dir, rest))
+        settings = _settings(parser, given.dataset_dir, rest)
+        cells = experiment.cells(out, given.seeds, settings)
+        assemblies = experiment.assemblies(out, cells, settings)
         refuse_unknown_keys(experiment, cells)
         if given.dry_run:
-            _print_all(map(pasted, cells))
+            _print_all(map(pasted, [*cells, *assemblies]))
             return
         if given.cell is not None:
             _run_single(parser, experiment, cells, given.cell)
@@ -49,13 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.exit(1, _listed(failures, cells))
         results = Results(experiment, cells)
         files = results.write(out)
+        if not failures:
+            failures = [f"{cell}: {failure}" for cell in assemblies if (failure := run_cell(cell))]
         if tracking is not None:
             tracking.finish(files)
     except (FileNotFoundError, FileExistsError, ModuleNotFoundError, ValueError) as error:
         parser.exit(1, f"error: {error}\n")
     except KeyboardInterrupt:
         parser.exit(130, "\nstopped; the same command goes on from here\n")
-    print(results.markdown(), *files, sep="\n")  # noqa: T201
+    made = [cell.folder for cell in assemblies if cell.metrics.is_file()]
+    print(results.markdown(), *files, *made, sep="\n")  # noqa: T201
     if failures:
         parser.exit(1, _listed(failures, cells))
 

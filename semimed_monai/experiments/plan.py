@@ -16,7 +16,8 @@ It lies in a bundle's folder `experiments/`, and its paths are relative to the b
 A method may name the `columns` it has (all, if it does not) and the `network` whose scores are compared: `teacher`
 where there is one. `first_seed` is 0 unless the file says otherwise: seeds that were used to settle a setting are not
 reported. With `"folds": true` a seed is a fold: runs of different seeds are of different parts of one data set, and
-methods are compared within each.
+methods are compared within each. With `"assembly": "configs/assemble.json"` that overlay makes one network of each
+column's finished runs, whose folders it is given as `runs`.
 """
 
 from __future__ import annotations
@@ -50,11 +51,12 @@ _FORM = {
         "baseline": {"type": "string"},
         "first_seed": {"type": "integer", "minimum": 0},
         "folds": {"type": "boolean"},
+        "assembly": {"type": "string"},
     },
 }
 """What jsonschema checks; keys, and names that refer to others, are checked here, for messages that name them."""
 
-_OPTIONAL = ("overrides", "first_seed", "folds")
+_OPTIONAL = ("overrides", "first_seed", "folds", "assembly")
 _KEYS = ("title", "configs", "scores", "columns", "methods", "baseline", *_OPTIONAL)
 _METHOD_KEYS = ("overrides", "paper", "columns", "network")
 
@@ -136,6 +138,7 @@ class Experiment:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     first_seed: int = 0
     folds: bool = False
+    assembly: Path | None = None
     file: Path = Path()
 
     @classmethod
@@ -174,6 +177,7 @@ class Experiment:
             overrides=given.get("overrides", {}),
             first_seed=given.get("first_seed", 0),
             folds=given.get("folds", False),
+            assembly=path.parent.parent / given["assembly"] if "assembly" in given else None,
             file=path,
         )
 
@@ -192,6 +196,25 @@ class Experiment:
             for name, method in self.methods.items()
             if column in method.columns
         ]
+
+    def assemblies(self, out: Path, cells: Sequence[Cell], settings: Mapping[str, Any] | None = None) -> list[Cell]:
+        """A run for each column that makes one network of all its cells; none where the file names no assembly.
+
+        Args:
+            out: the folder of all runs.
+            cells: of the table.
+            settings: as for `cells`.
+        """
+        if self.assembly is None:
+            return []
+        made = []
+        for column, overrides in self.columns.items():
+            runs = [str(cell.folder) for cell in cells if cell.column == column]
+            folder = out.resolve() / "assembly" / _file_name(column) / f"of_{len(runs)}"
+            places = {"runs": runs, "output_dir": str(folder), "ckpt_dir": str(folder / "models")}
+            chosen = {**self.overrides, **overrides, **(settings or {}), **places}
+            made.append(Cell("assembly", column, self.first_seed, chosen, (*self.configs, self.assembly), folder))
+        return made
 
     def _cell(self, out: Path, method: str, column: str, seed: int, settings: Mapping[str, Any]) -> Cell:
         folder = out.resolve() / _file_name(method) / _file_name(column) / str(seed)

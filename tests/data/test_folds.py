@@ -55,7 +55,8 @@ def test_the_same_seed_cuts_the_same_and_another_one_others() -> None:
 @pytest.mark.parametrize(
     ("items", "count", "said"),
     [
-        (knees(40), 1, "folds must be 2 or more, got 1"),
+        (knees(40), 0, "folds must be a whole number from 1, got 0"),
+        (knees(40), 1, "a single fold trains on everything: there is nothing left to validate with"),
         (knees(3, classes=1), 5, "3 groups cannot fill 5 folds: make fewer folds or add groups"),
         ([*knees(12, classes=2), {"image": "x.png", "group": "x", "label": 2}], 3, r"class 2 is of 1 groups only"),
     ],
@@ -76,6 +77,12 @@ def test_a_fold_without_a_class_is_said() -> None:
     ]
     with pytest.raises(ValueError, match=r"fold \d of 2 \(seed 0\) has no item of class 1: make fewer folds"):
         Folds(items, count=2)
+
+
+def test_a_single_fold_trains_on_everything() -> None:
+    items, others = knees(6), knees(2)
+    folds = Folds(items, count=1, otherwise=others)
+    assert (folds.training(0), folds.validation(0)) == (items, others)
 
 
 @pytest.mark.parametrize("fold", [-1, 5, "0"])

@@ -15,8 +15,8 @@ from PIL import Image
 from semimed_monai.metrics import LevelCounts, write_curve
 from semimed_monai.metrics.froc import Curve
 from semimed_monai.reports.froc import draw_froc, main
-from semimed_monai.reports.page.names import run_names
 from semimed_monai.reports.page import figures, write_page, write_pictures
+from semimed_monai.reports.page.names import run_names
 from semimed_monai.reports.page.run import read_metrics
 
 
