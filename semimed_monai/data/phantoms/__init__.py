@@ -44,6 +44,17 @@ from semimed_monai.data.phantoms.findings import (
 from semimed_monai.data.phantoms.findings_set import finding_phantom_set
 from semimed_monai.data.phantoms.knee import KneePhantom, knee_phantom
 from semimed_monai.data.phantoms.knee_set import cartilage_mask, knee_phantom_set
+from semimed_monai.data.phantoms.knee_xray import (
+    KNEE_XRAY_PHANTOM_VERSION,
+    STANDARD_KNEE_XRAY,
+    BothKneesPhantom,
+    KneeXrayAppearance,
+    KneeXrayPhantom,
+    both_knees_xray_phantom,
+    knee_xray_phantom,
+)
+from semimed_monai.data.phantoms.knee_xray_set import knee_xray_grades, knee_xray_phantom_set, write_both_knees
+from semimed_monai.data.phantoms.knee_xray_signs import KNEE_XRAY_CLASSES, KneeSigns, KneeSignsAppearance
 from semimed_monai.data.phantoms.skin import (
     SKIN_CLASSES,
     SKIN_PHANTOM_VERSION,
@@ -65,6 +76,8 @@ __all__ = [
     "KNEE_CLASSES",
     "KNEE_PHANTOM_VERSION",
     "KNEE_TISSUES",
+    "KNEE_XRAY_CLASSES",
+    "KNEE_XRAY_PHANTOM_VERSION",
     "SKIN_CLASSES",
     "SKIN_PHANTOM_VERSION",
     "STANDARD_BONES",
@@ -72,9 +85,11 @@ __all__ = [
     "STANDARD_COUNTS",
     "STANDARD_FINDINGS",
     "STANDARD_KNEE",
+    "STANDARD_KNEE_XRAY",
     "STANDARD_SKIN",
     "BoneAppearance",
     "BonePhantom",
+    "BothKneesPhantom",
     "ChestAnatomy",
     "ChestCounts",
     "ChestPhantom",
@@ -82,6 +97,10 @@ __all__ = [
     "FindingPhantom",
     "KneeAnatomy",
     "KneePhantom",
+    "KneeSigns",
+    "KneeSignsAppearance",
+    "KneeXrayAppearance",
+    "KneeXrayPhantom",
     "LesionAppearance",
     "Projection",
     "SkinAppearance",
@@ -89,6 +108,7 @@ __all__ = [
     "bone_phantom",
     "bone_phantom_set",
     "bone_studies",
+    "both_knees_xray_phantom",
     "cartilage_mask",
     "chest_phantom",
     "chest_phantom_set",
@@ -98,8 +118,12 @@ __all__ = [
     "grade_of",
     "knee_phantom",
     "knee_phantom_set",
+    "knee_xray_grades",
+    "knee_xray_phantom",
+    "knee_xray_phantom_set",
     "skin_phantom",
     "skin_phantom_set",
+    "write_both_knees",
     "write_dicom_radiograph",
     "write_dicom_series",
     "write_nifti",

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from semimed_monai.data.phantoms.film import Plane
+from semimed_monai.data.phantoms.film import Plane, chord
 
 FIELD = 160.0  # units
 REACH = 32.0  # how far above and below the middle a lesion may lie, so that it is in the picture of every view
@@ -110,19 +110,14 @@ class Tube:
         thick, shell = self.shaft + 0.35 * (half - self.shaft), self.shell * (0.2 + 0.8 * solid)
         inner = np.clip(half - shell, 0.1, None) * inner_cap
         half *= cap
-        filled = np.clip(thick - shell, 0, None) * _chord(across, inner)
-        return Seen(along, across, half, thick * _chord(across, half), filled, (ends[0], ends[1]))
+        filled = np.clip(thick - shell, 0, None) * chord(across, inner)
+        return Seen(along, across, half, thick * chord(across, half), filled, (ends[0], ends[1]))
 
 
 def _cap(share: NDArray[np.floating[Any]]) -> Plane:
     """How a side closes towards an end: 0 there, 1 from where it is open."""
     left = 1 - np.clip(share, 0, 1)
     return np.asarray(np.sqrt(1 - np.square(left * left)), dtype=np.float32)
-
-
-def _chord(across: Plane, half: Plane) -> Plane:
-    """What a ray passes of a round thing, as a share of its thickness."""
-    return np.asarray(np.sqrt(np.clip(1 - np.square(across / np.clip(half, 1e-3, None)), 0, None)), dtype=np.float32)
 
 
 @dataclass(frozen=True)

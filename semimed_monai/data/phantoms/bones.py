@@ -8,7 +8,6 @@ Looked for: as in chest.py; MURA and FracAtlas are images of patients, and no ge
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from semimed_monai.data.phantoms.bone_distractors import Metal, Ring, burnt_in, shutters, side_letter, writing
 from semimed_monai.data.phantoms.bone_lesions import BONE_LESIONS, Lesion, LesionAppearance, drawn_around, lesion_of
 from semimed_monai.data.phantoms.bone_shapes import FIELD, Seen, Tube, limb
-from semimed_monai.data.phantoms.film import Plane, Range, exposed, level, texture
+from semimed_monai.data.phantoms.film import Plane, Pose, Range, bump, exposed, level, texture
 
 BONE_PHANTOM_VERSION = "1"
 """Part of every set's cache key: raise it whenever the same (seed, patient, study, view) would give another picture."""
@@ -165,9 +164,9 @@ class _Study:
         shot = np.random.default_rng([*self.numbers, view, _OF_FILM])
         pixel = FIELD / looks.size
         axis = ((np.arange(looks.size) + 0.5) * pixel - FIELD / 2).astype(np.float32)
-        pose = _Pose(shot, looks, self.side)
+        pose = Pose(shot, looks.lean, looks.zoom, looks.move, self.side)
         turn = float(np.deg2rad(self.limb.turns[view] + shot.uniform(-8, 8)))
-        shadow, where = self._shadow(*pose.of_limb(axis), turn, pixel / pose.zoom, shot)
+        shadow, where = self._shadow(*pose.of_limb(axis[None, :], axis[:, None]), turn, pixel / pose.zoom, shot)
         site = pose.in_picture(self.bone.point(self.share, turn))
         if label.random() < looks.letter_share:
             shadow += 1.5 * side_letter(axis, self.side, site, label)
@@ -222,7 +221,7 @@ class _Study:
         for away, head, grows in zip(seen.ends, bone.heads, bone.grows, strict=True):
             if grows and self.young:
                 line = away - 0.42 * head - 0.05 * head * np.cos(seen.across * (4 / head))
-                found *= 1 - 0.4 * _bump(line / 0.9) + 0.12 * _bump(np.abs(line) - 2.4)
+                found *= 1 - 0.4 * bump(line / 0.9) + 0.12 * bump(np.abs(line) - 2.4)
         return np.asarray(found / (self.limb.thickest * bone.shaft) ** 0.5, dtype=np.float32)
 
     def _oddities(self, seen: Seen, beyond: Plane, pixel: float, rng: np.random.Generator) -> Plane:
@@ -231,35 +230,9 @@ class _Study:
         for _ in range(rng.integers(self.looks.islands + 1)):
             at, aside, size, dense = rng.uniform((-45, -0.7, 1.1, 0.15), (45, 0.7, 2.4, 0.5)).tolist()
             away = np.hypot(beyond - at, seen.across - aside * half)
-            found += dense * float(rng.choice((-0.7, 1))) * _bump(away / max(size, pixel))
+            found += dense * float(rng.choice((-0.7, 1))) * bump(away / max(size, pixel))
         for _ in range(rng.integers(self.looks.vessels + 1)):
             at, lean, dark, long = rng.uniform((-45, 0.12, 0.15, 5), (45, 0.4, 0.35, 12)).tolist()
             canal = int(rng.choice((-1, 1))) * seen.across - 0.9 * half + lean * (beyond - at)
-            found -= dark * _bump(canal / 0.9) * (np.abs(beyond - at) < long)
+            found -= dark * bump(canal / 0.9) * (np.abs(beyond - at) < long)
         return found
-
-
-class _Pose:
-    """How a limb lies in a picture: turned, larger or smaller, and a right one mirrored."""
-
-    def __init__(self, rng: np.random.Generator, looks: BoneAppearance, side: str) -> None:
-        lean = np.deg2rad(rng.uniform(-looks.lean, looks.lean))
-        self.cos, self.sin = float(np.cos(lean)), float(np.sin(lean))
-        self.zoom, self.mirrored = level(rng, looks.zoom), 1 if side == "L" else -1
-        self.right, self.down = rng.uniform(-looks.move, looks.move, 2).tolist()
-
-    def of_limb(self, axis: Plane) -> tuple[Plane, Plane]:
-        """Where each pixel is in the limb; `axis` has the pixels' places in the picture, each way."""
-        across, along = axis[None, :] - self.right, axis[:, None] - self.down
-        x = self.mirrored * (self.cos * across + self.sin * along) / self.zoom
-        return x, (self.cos * along - self.sin * across) / self.zoom
-
-    def in_picture(self, place: tuple[float, float]) -> tuple[float, float]:
-        """Where a place in the limb is in the picture."""
-        x, y = self.zoom * self.mirrored * place[0], self.zoom * place[1]
-        return self.cos * x - self.sin * y + self.right, self.sin * x + self.cos * y + self.down
-
-
-def _bump(away: NDArray[np.floating[Any]]) -> Plane:
-    """1 in the middle, falling to 0.37 where it is 1 away."""
-    return np.asarray(np.exp(-np.square(away)), dtype=np.float32)

@@ -85,7 +85,7 @@ class Projection:
         part: BodyPartExamined.
         view: ViewPosition.
         orientation: to where of the patient rows and columns run.
-        side: "L" or "R" where the part is one of a pair.
+        side: "L" or "R" where the part is one of a pair, "B" where both of it are shown.
     """
 
     part: str
@@ -130,7 +130,9 @@ def write_dicom_radiograph(
     film.Modality, film.SeriesDescription = "CR", f"{projection.view} synthetic phantom"
     film.BodyPartExamined, film.ViewPosition = projection.part, projection.view
     film.PatientOrientation, film.ImageType = [*projection.orientation], ["ORIGINAL", "PRIMARY"]
-    if projection.side:
+    if projection.side == "B":
+        film.ImageLaterality = "B"  # a series' Laterality has no word for both
+    elif projection.side:
         film.Laterality = projection.side
     film.ImagerPixelSpacing = _decimal(np.array([spacing, spacing]))
     film.InstanceNumber = 1
