@@ -42,14 +42,14 @@ def check_classes(
     classes: Sequence[str],
     items: Sequence[Mapping[str, Any]],
     left_out: Mapping[str, Sequence[str]],
+    remedy: str = "Unpack the whole archives",
 ) -> None:
     """Raise unless each class has an item, and say what was left out: it may have been of that class."""
     present = {label for item in items for label in classes_of(item)}
     if absent := [name for index, name in enumerate(classes) if index not in present]:
         lost = "".join(f"; {reason}: {len(names)}, the first {names[0]}" for reason, names in left_out.items() if names)
         raise ValueError(
-            f"{source}: of class {', '.join(absent)} no image can be used, of all others {len(items)}{lost}. "
-            "Unpack the whole archives"
+            f"{source}: of class {', '.join(absent)} no image can be used, of all others {len(items)}{lost}. {remedy}"
         )
 
 

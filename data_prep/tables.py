@@ -19,7 +19,7 @@ from typing import NamedTuple, TextIO, TypeVar
 
 from semimed_monai.files import digest_of
 
-_SEPARATORS = ",;\t"
+_SEPARATORS = ",;\t|"
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _NO_FRACTION = re.compile(r"\.0+$")
 _Meaning = TypeVar("_Meaning")
@@ -63,9 +63,10 @@ class Table(NamedTuple):
 
 
 def read_table(file: Path, header: Sequence[str] = ()) -> Table:
-    """Read a CSV file in UTF-8 whose cells are separated by comma, semicolon or tab; cells lose the spaces around them.
+    """Read a CSV file in UTF-8 whose cells are separated by comma, semicolon, tab or |.
 
-    One whose name ends in .gz is unpacked on the way. Columns at the end that have neither a name nor a cell are none.
+    Cells lose the spaces around them. A file whose name ends in .gz is unpacked on the way. Columns at the end that
+    have neither a name nor a cell are none.
 
     Args:
         file: the table.
