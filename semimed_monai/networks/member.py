@@ -41,9 +41,6 @@ class Member(nn.Module):
         ValueError: there is no such network, or it is of another family.
     """
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(self, name: str, size: int, classes: int = 5, flip: bool = True) -> None:
         super().__init__()
         self.trunk, self.dropout, width = dissected(name)
@@ -60,7 +57,7 @@ class Member(nn.Module):
     def scores(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """F (B×K×h×w) and the logits, of B×1×H×W in [0, 1]."""
         seen = functional.interpolate(images, size=[self.size, self.size], mode="bicubic").clamp(0, 1)
-        features = self.trunk((seen - self.mean) / self.deviation)
+        features = self.trunk((seen - self.mean) / self.deviation)  # type: ignore[operator]
         return features.float(), self.head(self.dropout(self.pool(features).flatten(1))).float()
 
     def attention(self, features: Tensor, size: list[int]) -> Tensor:
