@@ -39,7 +39,7 @@ def search(probabilities: FloatArray, labels: IntArray, fewest: int = 2) -> list
     >>> probabilities = np.array([[[0.9, 0.1], [0.8, 0.2]], [[0.4, 0.6], [0.4, 0.6]], [[0.6, 0.4], [0.3, 0.7]]])
     >>> best = search(probabilities, np.array([0, 1]))[0]
     >>> best.members, best.rule, best.accuracy
-    ((0, 1, 2), 'hard', 1.0)
+    ((1, 2), 'hard', 1.0)
 
     Args:
         probabilities: M×N×C, of M members for N images.

@@ -24,8 +24,8 @@ class Ensemble(nn.Module):
 
     >>> small = {"name": "shufflenet_v2_x0_5", "size": 64, "classes": 5}
     >>> network = Ensemble([small, {**small, "size": 96}]).eval()
-    >>> network(torch.rand(2, 1, 96, 96)).logits.exp().sum(dim=1)
-    tensor([1.0000, 1.0000])
+    >>> network(torch.rand(2, 1, 96, 96)).logits.exp().sum(dim=1).round(decimals=4).tolist()
+    [1.0, 1.0]
 
     Args:
         members: the arguments of each `Member`.

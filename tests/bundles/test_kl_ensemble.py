@@ -126,6 +126,7 @@ def test_killed_and_resumed_is_the_uninterrupted_run(
     assert whole["scheduler"] == cut["scheduler"]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(knees: Path, run_bundle: Run, run_by_two: Run, tmp_path: Path) -> None:
     # As for dcmt: statistics frozen, for torch has none of the global batch on CPUs; no Adam, which blows up rounding.
     settings = (
@@ -201,6 +202,7 @@ def test_evaluate_gives_the_runs_own_numbers(
             assert again["scores"]["student"][score] == pytest.approx(entry, abs=1e-6, nan_ok=True), score
 
 
+@pytest.mark.slow
 def test_without_a_test_section_nothing_is_chosen(runs: Path, knees: Path, run_bundle: Run, tmp_path: Path) -> None:
     """Runs that were told to report the validation section: what is reported must not have been chosen by."""
     for member in MEMBERS:

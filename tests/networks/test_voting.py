@@ -48,7 +48,7 @@ def restated(probabilities: NDArray[np.float64], rule: str) -> int:
 
 
 @given(answers())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_every_subset_decides_as_the_rules_say(probabilities: NDArray[np.float64]) -> None:
     members = len(probabilities)
     subsets = [subset for size in range(2, members + 1) for subset in combinations(range(members), size)]
@@ -62,7 +62,7 @@ def test_every_subset_decides_as_the_rules_say(probabilities: NDArray[np.float64
 
 
 @given(answers())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_those_who_carried_the_vote_agree_with_it(probabilities: NDArray[np.float64]) -> None:
     """A distribution whose largest is what was decided: who reads it as a classifier's answer reads the vote."""
     for rule in RULES:
