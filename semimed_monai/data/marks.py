@@ -29,12 +29,19 @@ def marked(items: Items, wanted: bool = True) -> list[Mapping[str, Any]]:
     return [item for item in items if is_marked(item) == wanted]
 
 
-def require_marks(items: Items, normal: int = 0) -> None:
+def require_marks(items: Items, rows: int, normal: int = 0) -> None:
     """Refuse, before anything runs, training items from whose marks nothing, or something wrong, would be learned.
 
+    Args:
+        items: labelled ones.
+        rows: of a batch that have a mark.
+        normal: the class in which there is nothing to see.
+
     Raises:
-        ValueError: no item has a mark, or these have one that are of the class in which there is nothing to see.
+        ValueError: no row or no item has a mark, or these have one that are of that class.
     """
+    if rows < 1:
+        raise ValueError(f"marked_rows is {rows}, and nothing would be learned from marks: give 1 or more")
     if not (found := marked(items)):
         raise ValueError(
             f"none of the {len(items)} labelled training items has a mark to learn from: give some abnormal ones a "
@@ -44,5 +51,5 @@ def require_marks(items: Items, normal: int = 0) -> None:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise ValueError(
             f"{len(wrong)} training items without a lesion have a mark: {', '.join(wrong[:5])}{more}: correct their "
-            "labels, or remove the marks"
+            "labels, or remove the marks (the first class must be the normal one: from_csv --classes normal abnormal)"
         )

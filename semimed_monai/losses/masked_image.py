@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from semimed_monai.losses.criterion import Term, mean_over
 from semimed_monai.losses.gathering import gathered
-from semimed_monai.vocabulary import Step, class_map, required, share
+from semimed_monai.vocabulary import Step, above_zero, class_map, required, share
 
 
 def confidence(accuracy: Tensor) -> Tensor:
@@ -51,6 +51,7 @@ class MaskedClassification(Term):
         ramp: Callable[[float], float] | None = None,
     ) -> None:
         super().__init__(weight, ramp)
+        above_zero("omega", omega)
         self.omega = omega
         self.sigma0 = share("sigma0", sigma0)
         self.decay = share("decay", decay)

@@ -32,7 +32,7 @@ _FREE = (
     # with what it is computed
     *("resume#", "device#", "num_workers#", "imports#"),
     # what follows the training, or only looks on
-    *("start#", "initialize#", "training#", "run#", "finalize#", "test#", "page#"),
+    *("start#", "initialize#", "training#", "run#", "finalize#", "test#", "page#", "shown_images#"),
     *("train#handlers#", "validate#handlers#", "train#trainer#train_handlers#"),
 )
 """Beginnings of the names that may differ when a run is resumed."""

@@ -91,6 +91,28 @@ class SideBySide(Drawn[dict[str, Picture]]):
         save_arrays(path, arrays)
 
 
+def require_shown(chosen: Sequence[str], items: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse, before a training, images to show that are not there to be shown after it.
+
+    Args:
+        chosen: their ids.
+        items: of the section that is evaluated.
+
+    Raises:
+        ValueError: no list, or ids that the section does not have.
+    """
+    if isinstance(chosen, str):
+        raise ValueError(  # noqa: TRY004 - to a user it is a wrong value
+            f"shown_images is {chosen!r}: give a list, \"['{chosen}']\""
+        )
+    there = {str(item["id"]) for item in items}
+    if missing := [name for name in chosen if name not in there]:
+        raise ValueError(
+            f"shown_images: there is no image {', '.join(missing)} in the evaluated section; it has "
+            f"{', '.join(sorted(there)[:3])}, …"
+        )
+
+
 def load_mapped(path: str | Path) -> list[Mapped]:
     """As `SideBySide.save` wrote them.
 

@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the figure, a .png")
     parser.add_argument("--images", type=int, metavar="N", help="show the first N only")
     given = parser.parse_args(arguments)
+    if given.images is not None and given.images < 1:
+        parser.error(f"--images {given.images}: give 1 or more")
     try:
         place = draw_maps(given.runs, given.out, given.images)
     except (OSError, ValueError) as error:

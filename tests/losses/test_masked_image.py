@@ -102,11 +102,11 @@ def test_confidence_takes_no_gradient(make_step: MakeStep) -> None:
 
 
 def test_marks_by_hand(make_step: MakeStep) -> None:
-    """Drawn ½ ½ on a mark 1 0 costs ¼; the row without a mark costs nothing."""
-    outputs = Outputs(logits=torch.zeros(2, 2), marks=torch.tensor([[[[0.5, 0.5]]], [[[1.0, 1.0]]]]))
+    """Drawn ¾ ½ on a mark 1 0 costs (1/16 + 1/4) / 2; the row without a mark costs nothing."""
+    outputs = Outputs(logits=torch.zeros(2, 2), marks=torch.tensor([[[[0.75, 0.5]]], [[[1.0, 1.0]]]]))
     mask = torch.tensor([[[[1.0, 0.0]]], [[[0.0, 0.0]]]])
     given = {"mask": mask, "has_mask": torch.tensor([True, False])}
-    assert MarkLoss()(make_step(outputs, label=torch.tensor([1, 1]), **given)).item() == pytest.approx(0.25)
+    assert MarkLoss()(make_step(outputs, label=torch.tensor([1, 1]), **given)).item() == pytest.approx(5 / 32)
     given["has_mask"] = torch.tensor([False, False])
     assert MarkLoss()(make_step(outputs, label=torch.tensor([1, 1]), **given)).item() == 0
 
@@ -119,7 +119,7 @@ def test_a_network_that_lacks_something_is_told_so(make_step: MakeStep) -> None:
         MaskedClassification()(make_step(outputs))
 
 
-@pytest.mark.parametrize("given", [{"sigma0": 0.0}, {"decay": 1.0}])
+@pytest.mark.parametrize("given", [{"sigma0": 0.0}, {"decay": 1.0}, {"omega": -10.0}])
 def test_settings_without_sense_are_refused(given: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="give a number between 0 and 1"):
+    with pytest.raises(ValueError, match=r"give a number (between 0 and 1|above 0)"):
         MaskedClassification(**given)

@@ -103,6 +103,21 @@ def test_the_decoder_draws_for_every_class() -> None:
         assert torch.equal(outputs.maps[:, of : of + 1], network(images).marks)
 
 
+def test_what_is_drawn_teaches_the_encoder() -> None:
+    """Stage 3 shares it: a mark moves the stem's weights, not the decoder's only."""
+    network = _network(decoder=True)
+    network(torch.rand(2, 1, 64, 64)).marks.sum().backward()
+    assert network.conv1.weight.grad.abs().max() > 0
+
+
+def test_a_map_does_not_depend_on_its_batch() -> None:
+    network, images = _network(), torch.rand(2, 1, 64, 64)
+    images[1] *= 0.1
+    both = network.eval()(images).maps
+    for row in range(2):
+        assert torch.allclose(both[row], network(images[row : row + 1]).maps[0], atol=1e-5)
+
+
 def test_without_a_decoder_nothing_is_drawn() -> None:
     network = _network()
     assert network(torch.rand(1, 1, 64, 64)).marks is None
