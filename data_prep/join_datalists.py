@@ -17,17 +17,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_prep import command
-from data_prep.placing import relative
+from data_prep.placing import from_place
 from data_prep.report import deliver
 from data_prep.sections import Items
 from semimed_monai.data import Datalist
 from semimed_monai.data.datalist import SECTIONS
 from semimed_monai.data.splits import group_of
 from semimed_monai.files import digest_of
-from semimed_monai.vocabulary import item_id
 
 _HELP = "Join datalists that have the same classes into one."
-_FILES = ("image", "mask", "label_map")
 
 
 class _Part(NamedTuple):
@@ -52,14 +50,13 @@ class _Part(NamedTuple):
         return {**facts, "sha256": digest_of(self.file), "items": counts}
 
     def _item(self, item: dict[str, Any], out: Path, *, same_groups: bool) -> dict[str, Any]:
-        paths = {key: relative(self.file.parent / item[key], out) for key in _FILES if item.get(key)}
-        name = item.get("id") or item_id(item["image"], item.get("slice"))
+        placed = from_place(item, self.file.parent, out)
         people = {"group": group_of(item)}
         if item.get("study"):
             people["study"] = item["study"]
         if not same_groups:
             people = {key: f"{self.name}/{text}" for key, text in people.items()}
-        return {**item, **paths, **people, "id": f"{self.name}/{name}"}
+        return {**placed, **people, "id": f"{self.name}/{placed['id']}"}
 
 
 def prepare(

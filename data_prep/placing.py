@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from semimed_monai.data.datalist import SECTIONS
+from semimed_monai.data.datalist import FILE_KEYS, SECTIONS
+from semimed_monai.vocabulary import item_id
 
 
 def refuse_overlap(target: Path, *sources: Path) -> None:
@@ -46,6 +48,14 @@ def copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target)
     else:
         shutil.copyfile(source, target)
+
+
+def from_place(item: Mapping[str, Any], source: Path, out: Path) -> dict[str, Any]:
+    """An item of a datalist in one folder as a datalist in another writes it; its id, which may follow from its path,
+    stays.
+    """
+    paths = {key: relative(source / item[key], out) for key in FILE_KEYS if item.get(key)}
+    return {**item, **paths, "id": item.get("id") or item_id(item["image"], item.get("slice"))}
 
 
 def relative(path: Path, folder: Path) -> str:

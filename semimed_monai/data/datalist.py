@@ -39,7 +39,7 @@ from semimed_monai.vocabulary import ROLES, UNLABELLED, item_id
 FORMAT = "semimed-datalist/1"
 SECTIONS = ("training", "validation", "test")
 _HEAD_KEYS = ("format", "name", "version", "provenance", "classes", *SECTIONS)
-_FILE_KEYS = ("image", "mask", "label_map")
+FILE_KEYS = ("image", "mask", "label_map")
 _GRADES = ("label", "label_map")
 _ITEM_KEYS = ("image", "slice", "label", "mask", "label_map", "boxes", "group", "study", "id", "labelled", "role")
 _SHOWN = 50  # problems in one message: those after so many are seldom of another kind
@@ -249,7 +249,7 @@ class _Row(NamedTuple):
     @property
     def files(self) -> dict[str, str]:
         """The names of its files, but not what is no name."""
-        return {key: self.item[key] for key in _FILE_KEYS if self.item.get(key) and isinstance(self.item[key], str)}
+        return {key: self.item[key] for key in FILE_KEYS if self.item.get(key) and isinstance(self.item[key], str)}
 
     @property
     def id(self) -> str:
@@ -331,7 +331,7 @@ def _item_problems(row: _Row, classes: Sequence[str]) -> list[str]:
     item, problems = row.item, [_unknown(key, _ITEM_KEYS) for key in row.item if key not in _ITEM_KEYS]
     if item.get("image") is None:
         problems.append("it has no 'image': name its file, relative to the datalist")
-    given = [key for key in (*_FILE_KEYS, "group", "study", "id") if item.get(key) is not None]
+    given = [key for key in (*FILE_KEYS, "group", "study", "id") if item.get(key) is not None]
     no_text = [key for key in given if not isinstance(item[key], str) or not item[key]]
     problems += [f"{key} {item[key]!r} must be a text: write it in quotes, or leave {key!r} out" for key in no_text]
     place, label, boxes = item.get("slice"), item.get("label"), item.get("boxes")

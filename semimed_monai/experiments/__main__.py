@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from semimed_monai.experiments.launch import LAUNCHERS, is_done, run_cell
 from semimed_monai.experiments.plan import Cell, Experiment, pasted
-from semimed_monai.experiments.spelling import refuse_unknown_keys, refuse_unknown_scores
+from semimed_monai.experiments.spelling import refuse_unknown_keys, refuse_unknown_results
 from semimed_monai.experiments.table import Results
 from semimed_monai.experiments.tracking import Tracking
 
@@ -123,7 +123,7 @@ def _run_single(parser: argparse.ArgumentParser, experiment: Experiment, cells: 
         parser.error(f"--cell {number}: there are cells 0 to {len(cells) - 1}")
     if failure := run_cell(cells[number]):
         parser.exit(1, f"error: {cells[number]}: {failure}\n")
-    refuse_unknown_scores(experiment, cells[number])
+    refuse_unknown_results(experiment, cells[number])
 
 
 def _run(experiment: Experiment, cells: Sequence[Cell], launcher: str, tracking: Tracking | None) -> list[str]:
@@ -147,7 +147,7 @@ def _run(experiment: Experiment, cells: Sequence[Cell], launcher: str, tracking:
 
 def _take(experiment: Experiment, cell: Cell, tracking: Tracking | None) -> None:
     """A finished cell into the table, and into MLflow."""
-    refuse_unknown_scores(experiment, cell)
+    refuse_unknown_results(experiment, cell)
     if tracking is not None:
         tracking.log(cell)
 

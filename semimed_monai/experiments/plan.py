@@ -14,10 +14,12 @@ It lies in a bundle's folder `experiments/`, and its paths are relative to the b
      "baseline": "MT"}
 
 A method may name the `columns` it has (all, if it does not) and the `network` whose scores are compared: `teacher`
-where there is one. `first_seed` is 0 unless the file says otherwise: seeds that were used to settle a setting are not
-reported. With `"folds": true` a seed is a fold: runs of different seeds are of different parts of one data set, and
-methods are compared within each. With `"assembly": "configs/assemble.json"` that overlay makes one network of each
-column's finished runs, whose folders it is given as `runs`.
+where there is one. Where that network is one of another method's runs, its row names that method,
+`"GraphX": {"run": "supervised", "network": "graph"}`, and nothing is trained for it. `first_seed` is 0 unless the file
+says otherwise: seeds that were used to settle a setting are not reported. With `"folds": true` a seed is a fold: runs
+of different seeds are of different parts of one data set, and methods are compared within each. With
+`"assembly": "configs/assemble.json"` that overlay makes one network of each column's finished runs, whose folders it is
+given as `runs`.
 """
 
 from __future__ import annotations
@@ -38,7 +40,13 @@ _TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
 _PAPER = {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": {"type": "number"}}}
 _METHOD = {
     "type": "object",
-    "properties": {"overrides": _OVERRIDES, "paper": _PAPER, "columns": _TEXTS, "network": {"type": "string"}},
+    "properties": {
+        "overrides": _OVERRIDES,
+        "paper": _PAPER,
+        "columns": _TEXTS,
+        "network": {"type": "string"},
+        "run": {"type": "string"},
+    },
 }
 _FORM = {
     "properties": {
@@ -58,7 +66,7 @@ _FORM = {
 
 _OPTIONAL = ("overrides", "first_seed", "folds", "assembly")
 _KEYS = ("title", "configs", "scores", "columns", "methods", "baseline", *_OPTIONAL)
-_METHOD_KEYS = ("overrides", "paper", "columns", "network")
+_METHOD_KEYS = ("overrides", "paper", "columns", "network", "run")
 
 
 @dataclass(frozen=True)
@@ -70,12 +78,14 @@ class Method:
         paper: column → score → the paper's value in percent.
         columns: those that it has.
         network: whose scores are compared, or None: the teacher's where there is one.
+        run: the method in whose runs that network is, or None: it has runs of its own.
     """
 
     overrides: Mapping[str, Any]
     paper: Mapping[str, Mapping[str, float]]
     columns: tuple[str, ...]
     network: str | None = None
+    run: str | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +174,7 @@ class Experiment:
                 paper=method.get("paper", {}),
                 columns=tuple(method.get("columns", given["columns"])),
                 network=method.get("network"),
+                run=method.get("run"),
             )
             for name, method in given["methods"].items()
         }
@@ -194,7 +205,7 @@ class Experiment:
             for seed in range(self.first_seed, self.first_seed + seeds)
             for column in self.columns
             for name, method in self.methods.items()
-            if column in method.columns
+            if column in method.columns and method.run is None
         ]
 
     def assemblies(self, out: Path, cells: Sequence[Cell], settings: Mapping[str, Any] | None = None) -> list[Cell]:
@@ -250,6 +261,8 @@ def _problems(given: Any) -> list[str]:
         problems += [
             f"{name}: {key!r} is none of {', '.join(_METHOD_KEYS)}" for key in method if key not in _METHOD_KEYS
         ]
+        if "run" in method:
+            problems += _borrowing(name, given["methods"])
         columns = [*method.get("columns", []), *method.get("paper", {})]
         problems += [f"{name}: there is no column {column!r}" for column in columns if column not in given["columns"]]
         scores = dict.fromkeys(score for column in method.get("paper", {}).values() for score in column)
@@ -259,6 +272,17 @@ def _problems(given: Any) -> list[str]:
     for what in ("methods", "columns"):
         problems += _clashes(what, list(given[what]))
     return problems
+
+
+def _borrowing(name: str, methods: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a row of another method's runs."""
+    row = methods[name]
+    other = methods.get(row["run"])
+    if other is None or "run" in other:
+        return [f"{name}: 'run' is {row['run']!r}, which is no method with runs of its own"]
+    if "network" not in row or "overrides" in row:
+        return [f"{name}: with 'run' it needs a 'network' of those runs, and has no 'overrides'"]
+    return []
 
 
 def _clashes(what: str, names: Sequence[str]) -> list[str]:

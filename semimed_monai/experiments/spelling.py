@@ -30,15 +30,21 @@ def refuse_unknown_keys(experiment: Experiment, cells: Sequence[Cell]) -> None:
         )
 
 
-def refuse_unknown_scores(experiment: Experiment, cell: Cell) -> None:
-    """Raise if no network of a finished cell has one of the experiment's scores.
+def refuse_unknown_results(experiment: Experiment, cell: Cell) -> None:
+    """Raise if a finished cell lacks a network that a row of its runs names, or no network has one of the scores.
 
     Raises:
-        ValueError: which scores, and those that there are.
+        ValueError: which networks or scores, and those that there are.
     """
-    there = dict.fromkeys(name for scores in read_metrics(cell.folder)["scores"].values() for name in scores)
-    if missing := [score for score in experiment.scores if score not in there]:
+    scores = read_metrics(cell.folder)["scores"]
+    named = [row.network for name, row in experiment.methods.items() if cell.method in (name, row.run) and row.network]
+    _refuse_missing("network", named, list(scores), experiment, cell)
+    _refuse_missing("score", experiment.scores, [name for of in scores.values() for name in of], experiment, cell)
+
+
+def _refuse_missing(what: str, wanted: Sequence[str], there: Sequence[str], experiment: Experiment, cell: Cell) -> None:
+    if missing := [name for name in wanted if name not in there]:
         raise ValueError(
-            f"{cell.metrics} has no score {', '.join(map(repr, missing))}: correct 'scores' in {experiment.file}; "
-            f"there are {', '.join(there)}"
+            f"{cell.metrics} has no {what} {', '.join(map(repr, missing))}: correct each {what!r} in "
+            f"{experiment.file}; there are {', '.join(dict.fromkeys(there))}"
         )

@@ -60,14 +60,18 @@ class Results:
         """One row per run and network, with its scores: what table.csv holds."""
 
     def networks(self, method: str) -> list[str]:
-        """The networks that a method's runs have; the one that is compared comes first."""
-        there = dict.fromkeys(row["network"] for row in self.rows if row["method"] == method)  # deployed first
-        chosen = self.experiment.methods[method].network
-        return sorted(there, key=lambda network: network != chosen)
+        """The networks of a method's row; the one that is compared comes first."""
+        methods = self.experiment.methods
+        chosen, run = methods[method].network, methods[method].run
+        there = dict.fromkeys(row["network"] for row in self.rows if row["method"] == (run or method))  # deployed first
+        if run:
+            return [network for network in there if network == chosen]
+        elsewhere = {other.network for other in methods.values() if other.run == method}
+        return sorted((name for name in there if name not in elsewhere), key=lambda network: network != chosen)
 
     def values(self, method: str, column: str, network: str, score: str) -> dict[int, float | None]:
         """The score by seed."""
-        place = (method, network, column)
+        place = (self.experiment.methods[method].run or method, network, column)
         return {row["seed"]: row[score] for row in self.rows if (row["method"], row["network"], row["column"]) == place}
 
     def markdown(self) -> str:

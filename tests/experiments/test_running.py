@@ -196,7 +196,7 @@ def test_a_misspelt_score_stops_after_the_first_cell(
     for _ in range(2):  # also if that cell is there from before
         code, error = ended(capsys, str(experiment.file), "--seeds=1", f"--out={tmp_path}/runs", *rest)
         assert code == 1
-        assert "has no score 'tio': correct 'scores' in" in error
+        assert "has no score 'tio': correct each 'score' in" in error
         assert "there are f1, tiou, tiou_disc, tiou_ones" in error
         assert len(list(tmp_path.rglob("metrics.json"))) == 1
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from semimed_monai.experiments import Experiment, Results
+from semimed_monai.experiments.spelling import refuse_unknown_results
 from semimed_monai.experiments.table import mean_and_deviation
 
 WriteExperiment = Callable[..., Experiment]
@@ -65,6 +66,32 @@ def test_the_network_that_a_method_names_is_compared(
     for cell in cells:
         write_metrics(cell, 0.5, student=0.4)
     assert "| student of MT | -10.0 | +0.0 | -10.0 | +0.0 |" in Results(experiment, cells).markdown()
+
+
+def test_a_row_may_be_a_network_of_another_methods_runs(
+    write_experiment: WriteExperiment, write_metrics: WriteMetrics, tmp_path: Path
+) -> None:
+    """Nothing is trained for it, its method's own row leaves it out, and it is compared as any other."""
+    experiment = write_experiment(methods={"MT": {}, "graph": {"run": "MT", "network": "student"}})
+    cells = experiment.cells(tmp_path, seeds=1)
+    assert {cell.method for cell in cells} == {"MT"}
+    for cell in cells:
+        write_metrics(cell, 0.5, student=0.4)
+        refuse_unknown_results(experiment, cell)
+    text = Results(experiment, cells).markdown()
+    assert "| graph | student | 40.0 | 50.0 | 40.0 | 50.0 |" in text
+    assert "| graph | -10.0 | +0.0 | -10.0 | +0.0 |" in text
+    assert "| MT | student |" not in text
+
+
+def test_a_network_that_no_run_has_is_refused(
+    write_experiment: WriteExperiment, write_metrics: WriteMetrics, tmp_path: Path
+) -> None:
+    experiment = write_experiment(methods={"MT": {}, "graph": {"run": "MT", "network": "grpah"}})
+    cell = experiment.cells(tmp_path, seeds=1)[0]
+    write_metrics(cell, 0.5)
+    with pytest.raises(ValueError, match=r"no network 'grpah'.*there are teacher, student"):
+        refuse_unknown_results(experiment, cell)
 
 
 def test_distances_stay_in_pixels_and_one_method_alone_has_no_test(
