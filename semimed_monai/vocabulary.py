@@ -143,6 +143,15 @@ def class_map(maps: Tensor, classes: Tensor) -> Tensor:
     return maps[rows, classes].unsqueeze(1)
 
 
+def soft_mask(maps: Tensor, omega: float, sigma0: float) -> Tensor:
+    """σ(ω·(f − σ0)) of a map f in [0, 1]: how much of an image is shown at each place.
+
+    >>> soft_mask(torch.tensor([0.5, 1.0]), omega=2.0, sigma0=0.5)
+    tensor([0.5000, 0.7311])
+    """
+    return torch.sigmoid(omega * (maps - sigma0))
+
+
 def required(value: Tensor | None, owner: object, missing: str) -> Tensor:
     """`value`, or an error in which `owner` says what the network lacks for it."""
     if value is None:

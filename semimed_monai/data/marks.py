@@ -47,7 +47,7 @@ def require_marks(items: Items, rows: int, normal: int = 0) -> None:
             f"none of the {len(items)} labelled training items has a mark to learn from: give some abnormal ones a "
             '"mask" in the datalist, or train --stage 2'
         )
-    if wrong := [str(item.get("id", item["image"])) for item in found if item["label"] == normal]:
+    if wrong := [str(item.get("id", item["image"])) for item in found if item.get("label") == normal]:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise ValueError(
             f"{len(wrong)} training items without a lesion have a mark: {', '.join(wrong[:5])}{more}: correct their "

@@ -11,6 +11,7 @@ from semimed_monai.engines.evaluator import (
     read_segmentation,
 )
 from semimed_monai.engines.memory import keep_freed_memory
+from semimed_monai.engines.other_mask import OtherMask
 from semimed_monai.engines.precision import fastest_precision
 from semimed_monai.engines.processes import is_not_first, join_processes, local_device, on_device
 from semimed_monai.engines.propagation import PropagationEvaluator, propagate
@@ -20,6 +21,7 @@ from semimed_monai.engines.trainer import NonFiniteLossError, OptimiserEvents, S
 __all__ = [
     "NonFiniteLossError",
     "OptimiserEvents",
+    "OtherMask",
     "PropagationEvaluator",
     "SectionEvaluator",
     "SemiSupervisedTrainer",

@@ -17,12 +17,18 @@ from semimed_monai.engines.precision import autocast, checked, formatted, in_fp3
 from semimed_monai.vocabulary import Outputs, class_map, flag, required
 
 
-def read_grading(outputs: Outputs) -> dict[str, Tensor]:
+def read_grading(outputs: Outputs, map_class: int | None = None) -> dict[str, Tensor]:
     """A classifier's answer: `probabilities` (B×C) and, where it has them, the `map` of the predicted class
     (B×1×H×W) and the `embedding` (B×K).
+
+    Args:
+        outputs: of the network.
+        map_class: the class whose map it is, whatever was predicted, so that measures of maps do not hold recall.
     """
     probabilities = torch.softmax(required(outputs.logits, outputs, "logits"), dim=1)
-    found = None if outputs.maps is None else class_map(outputs.maps, probabilities.argmax(dim=1))
+    predicted = probabilities.argmax(dim=1)
+    shown = predicted if map_class is None else torch.full_like(predicted, map_class)
+    found = None if outputs.maps is None else class_map(outputs.maps, shown)
     return _given(probabilities=probabilities, map=found, embedding=outputs.embedding)
 
 

@@ -10,7 +10,10 @@ from torch.nn import functional
 
 from semimed_monai.losses.criterion import Term, mean_over
 from semimed_monai.losses.gathering import gathered
-from semimed_monai.vocabulary import Step, above_zero, class_map, required, share
+from semimed_monai.vocabulary import Step, above_zero, class_map, required, share, soft_mask
+
+MASK_CLASSES = ("label", "predicted")
+"""Whose map makes an image's mask; else a class's index, of which every image's is."""
 
 
 def confidence(accuracy: Tensor) -> Tensor:
@@ -26,9 +29,10 @@ class MaskedClassification(Term):
     r"""(1 − λ)·L1 + λ·L2: L1 the cross-entropy of the image, L2 that of image ⊙ mask, each the mean over labelled rows.
 
     mask = σ(ω·(f_y − σ0)), f_y the map of the label: gradient goes through the mask, so the map moves to what the class
-    can be told from. λ = e^P/e, through which none goes, with P the running accuracy on the images as they are, before
-    this batch. L1, L2, λ and the mean of the mask (near 0: it shows nothing; near 1: everything) are logged as `plain`,
-    `masked`, `confidence` and `inside`.
+    can be told from. Where the masks of two classes differ in form, the class can be told from the mask alone: that of
+    one class for every image, `mask_class`, tells nothing. λ = e^P/e, through which no gradient goes, with P the
+    running accuracy on the images as they are, before this batch. L1, L2, λ and the mean of the mask (near 0: it shows
+    nothing; near 1: everything) are logged as `plain`, `masked`, `confidence` and `inside`.
 
     >>> MaskedClassification(omega=10, sigma0=0.5).accuracy
     tensor(0.)
@@ -37,6 +41,7 @@ class MaskedClassification(Term):
         omega: ω, the steepness of the mask's edge.
         sigma0: σ0, the value of the map where the mask is one half.
         decay: how much of P a batch leaves as it was.
+        mask_class: y: the `label` (as published), what is `predicted`, or the index of one class for all images.
         weight, ramp: as for every `Term`.
     """
 
@@ -47,6 +52,7 @@ class MaskedClassification(Term):
         omega: float = 10.0,
         sigma0: float = 0.5,
         decay: float = 0.98,
+        mask_class: str | int = "label",
         weight: float = 1.0,
         ramp: Callable[[float], float] | None = None,
     ) -> None:
@@ -55,13 +61,16 @@ class MaskedClassification(Term):
         self.omega = omega
         self.sigma0 = share("sigma0", sigma0)
         self.decay = share("decay", decay)
+        if mask_class not in MASK_CLASSES and (isinstance(mask_class, str | bool) or mask_class < 0):
+            raise ValueError(f"mask_class is {mask_class!r}: give {', '.join(MASK_CLASSES)}, or a class's index")
+        self.mask_class = mask_class
         self.register_buffer("accuracy", torch.tensor(0.0))  # P
 
     def forward(self, step: Step) -> Tensor:
         logits = required(step.student.logits, self, "logits")
         label: Tensor = step.batch["label"].clamp(min=0)
-        attention = class_map(required(step.student.maps, self, "maps"), label)
-        mask = torch.sigmoid(self.omega * (attention - self.sigma0))
+        attention = class_map(required(step.student.maps, self, "maps"), self._shown(logits, label))
+        mask = soft_mask(attention, self.omega, self.sigma0)
         again = required(step.run(step.batch["image"] * mask).logits, self, "logits")
         plain, masked = (
             mean_over(functional.cross_entropy(scores, label, reduction="none"), step.labelled)
@@ -73,6 +82,12 @@ class MaskedClassification(Term):
         self._follow(logits.detach().argmax(dim=1) == label, step.labelled)
         return (1 - trust) * plain + trust * masked
 
+    def _shown(self, logits: Tensor, label: Tensor) -> Tensor:
+        """The class whose map makes each row's mask."""
+        if isinstance(self.mask_class, int):
+            return torch.full_like(label, self.mask_class)
+        return label if self.mask_class == "label" else logits.argmax(dim=1)
+
     def _follow(self, right: Tensor, counted: Tensor) -> None:
         """P ← decay·P + (1 − decay)·the accuracy of all processes' labelled rows."""
         right, counted = gathered(right.float()), gathered(counted.float())
@@ -81,7 +96,9 @@ class MaskedClassification(Term):
 
 
 class MarkLoss(Term):
-    """L3: the mean over pixels of (drawn − mark)², then over rows that have a mark; zero, with a graph, if none has.
+    """L3: the mean over pixels of (drawn − mark)², then over marked rows; zero, with a graph, if there are none.
+
+    A marked row is of a class above 0, the normal one, and has a mask with something inside.
 
     >>> MarkLoss(weight=2.0).weight
     2.0
@@ -90,4 +107,5 @@ class MarkLoss(Term):
     def forward(self, step: Step) -> Tensor:
         drawn = required(step.student.marks, self, "marks (decoder)")
         each = (drawn - step.batch["mask"]).square().mean((1, 2, 3))
-        return mean_over(each, step.labelled & step.batch["has_mask"])
+        marked = step.batch["has_mask"] & (step.batch["mask"] > 0).flatten(1).any(1)
+        return mean_over(each, marked & (step.batch["label"] > 0))

@@ -132,7 +132,8 @@ def _table(scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     width = max(map(len, next(iter(scores.values())))) + 2
     for score in next(iter(scores.values())):
         scale = scale_of(score)
-        shown = {name: {key: scale * number for key, number in of[score].items()} for name, of in scores.items()}
+        has = {name: of[score] for name, of in scores.items() if score in of}  # one without maps lacks theirs
+        shown = {name: {key: scale * number for key, number in of.items()} for name, of in has.items()}
         cells = [f"{name} {_shown(**of)}" for name, of in shown.items()]
         lines.append(f"  {score:<{width}}" + "   ".join(cells))
     return "\n".join(lines)

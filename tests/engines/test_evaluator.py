@@ -26,6 +26,8 @@ def test_a_grading_by_hand() -> None:
     answer = read_grading(Outputs(torch.tensor([[0.0, math.log(3)], [2.0, 2.0]]), maps))
     assert torch.allclose(answer["probabilities"], torch.tensor([[0.25, 0.75], [0.5, 0.5]]))
     assert answer["map"].tolist() == [[[[2, 3]]], [[[4, 5]]]]
+    always = read_grading(Outputs(torch.tensor([[0.0, 1.0], [2.0, 1.0]]), maps), map_class=0)
+    assert always["map"].tolist() == [[[[0, 1]]], [[[4, 5]]]]
     assert set(read_grading(Outputs(torch.zeros(1, 2)))) == {"probabilities"}
     with pytest.raises(ValueError, match="needs logits"):
         read_grading(Outputs(maps=maps))

@@ -56,6 +56,23 @@ def test_by_hand(make_step: MakeStep) -> None:
     assert "accuracy" in term.state_dict()
 
 
+@pytest.mark.parametrize(
+    ("mask_class", "shown"),
+    [("label", [1.0, 0.5, 0.0, 0.5]), ("predicted", [1.0, 0.5, 0.9, 0.9]), (0, [0.9, 0.9, 0.0, 0.5])],
+)
+def test_whose_map_makes_the_mask(mask_class: str | int, shown: list[float], make_step: MakeStep) -> None:
+    """Both rows are predicted to be of class 1, the second is of class 0."""
+    seen: list[Tensor] = []
+
+    def run(images: Tensor) -> Outputs:
+        seen.append(images)
+        return Outputs(logits=torch.zeros(2, 2))
+
+    MaskedClassification(omega=2.0, mask_class=mask_class)(_step(make_step, run))
+    expected = [2 / (1 + math.exp(-2 * (value - 0.5))) for value in shown]
+    assert seen[0].flatten().tolist() == pytest.approx(expected)
+
+
 def test_rows_without_a_label_count_for_nothing(make_step: MakeStep) -> None:
     def run(images: Tensor) -> Outputs:
         return Outputs(logits=torch.stack([images.sum((1, 2, 3)), torch.zeros(2)], dim=1))
@@ -111,6 +128,15 @@ def test_marks_by_hand(make_step: MakeStep) -> None:
     assert MarkLoss()(make_step(outputs, label=torch.tensor([1, 1]), **given)).item() == 0
 
 
+def test_neither_a_normal_image_nor_an_empty_mask_is_a_mark(make_step: MakeStep) -> None:
+    outputs = Outputs(logits=torch.zeros(2, 2), marks=torch.full((2, 1, 1, 2), 0.5))
+    mask = torch.tensor([[[[1.0, 0.0]]], [[[1.0, 0.0]]]])
+    given = {"mask": mask, "has_mask": torch.tensor([True, True])}
+    assert MarkLoss()(make_step(outputs, label=torch.tensor([0, UNLABELLED]), **given)).item() == 0
+    given["mask"] = torch.zeros_like(mask)
+    assert MarkLoss()(make_step(outputs, label=torch.tensor([1, 1]), **given)).item() == 0
+
+
 def test_a_network_that_lacks_something_is_told_so(make_step: MakeStep) -> None:
     outputs = Outputs(logits=torch.zeros(2, 2))
     with pytest.raises(ValueError, match="MarkLoss needs marks"):
@@ -123,3 +149,9 @@ def test_a_network_that_lacks_something_is_told_so(make_step: MakeStep) -> None:
 def test_settings_without_sense_are_refused(given: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"give a number (between 0 and 1|above 0)"):
         MaskedClassification(**given)
+
+
+@pytest.mark.parametrize("mask_class", ["abnormal", -1, True])
+def test_a_mask_of_no_class_is_refused(mask_class: str | int) -> None:
+    with pytest.raises(ValueError, match=r"give label, predicted, or a class's index"):
+        MaskedClassification(mask_class=mask_class)

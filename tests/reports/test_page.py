@@ -18,6 +18,7 @@ import pytest
 from left_run import CLASSES, leave_configuration, leave_curves, leave_findings_run, leave_run, leave_segmenter_run
 from PIL import Image
 
+from semimed_monai.files import write_table
 from semimed_monai.metrics.calibration import calibration
 from semimed_monai.reports.page import write_page, write_pictures
 from semimed_monai.reports.page.__main__ import main
@@ -214,6 +215,25 @@ def test_a_run_without_maps_cases_curves_or_configuration_says_so(tmp_path: Path
     assert "Versions where this page was made" in page.text
     assert "TIoU of" not in page.text
     assert "IoU" not in "".join(page.words("best"))
+
+
+def test_networks_that_grade_alike_are_drawn_once_and_one_may_have_no_maps(tmp_path: Path) -> None:
+    folder = leave_run(tmp_path, networks=["student", "cam", "bare"])
+    with (folder / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    of = {name: [row for row in rows if row["network"] == name] for name in ("student", "cam", "bare")}
+    for row, alike in zip(of["cam"], of["student"], strict=True):
+        row.update({key: value for key, value in alike.items() if key.startswith("probability/")})
+    for row in of["bare"]:
+        row.update(iou="", pixel_ap="")
+    write_table(folder / "predictions.csv", rows)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    del metrics["scores"]["bare"]["iou"]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    page = page_of(folder)
+    assert "Student, cam" in page.text
+    assert len(page.words("ROC")) == 2
+    assert next(row for row in page.rows if row[0].startswith("IoU of attention"))[-1] == ""
 
 
 def test_cases_without_maps_or_masks_are_bare_images(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class Grades(Classified):
             groups=[row["group"] for row in rows],
             label=np.asarray([int(row["label"]) for row in rows]),
             probabilities=_numbers(rows, cls.columns, classes),
-            iou=np.asarray([float(row["iou"]) for row in rows]) if rows and "iou" in rows[0] else None,
+            iou=np.asarray([float(row["iou"]) for row in rows]) if rows and rows[0].get("iou") else None,
         )
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from semimed_monai.metrics.calibration import calibration
 from semimed_monai.reports.page import figures
 from semimed_monai.reports.page.answers import Grades
@@ -44,10 +46,14 @@ def _content(run: Run[Grades]) -> dict[str, Any]:
         name: calibration(grades.probabilities.max(axis=1), grades.predicted == grades.label)
         for name, grades in run.answers.items()
     }
+    alike = _alike(run.answers)
     return {
+        "alike": alike,
         "calibrations": calibrations,
         "reliability": figures.reliability(
-            calibrations, "Confidence: probability of the predicted class", "Share of right grades"
+            {name: calibrations[name] for name in alike},
+            "Confidence: probability of the predicted class",
+            "Share of right grades",
         ),
         "networks": {
             name: (
@@ -56,10 +62,20 @@ def _content(run: Run[Grades]) -> dict[str, Any]:
                 figures.confusion(grades, run.classes),
             )
             for name, grades in run.answers.items()
+            if name in alike
         },
         "missing": [name for place, name in enumerate(run.classes) if place not in run.answers[run.first].label],
         "gallery": graded(run),
     }
+
+
+def _alike(answers: Mapping[str, Grades]) -> dict[str, list[str]]:
+    """The networks by the first one that grades as they do: of those that differ in their maps, one is drawn."""
+    found: dict[str, list[str]] = {}
+    for name, grades in answers.items():
+        same = (first for first in found if np.array_equal(answers[first].probabilities, grades.probabilities))
+        found.setdefault(next(same, name), []).append(name)
+    return found
 
 
 def _charts(content: Mapping[str, Any]) -> dict[str, figures.Picture]:
