@@ -18,6 +18,12 @@ WriteExperiment = Callable[..., Experiment]
 WriteMetrics = Callable[..., None]
 
 
+ASSEMBLY = """
+import json, pathlib
+pathlib.Path(output_dir, "metrics.json").write_text(json.dumps(runs))
+"""
+
+
 def starts(cell: Cell) -> list[str]:
     return (cell.folder / "starts").read_text().splitlines()
 
@@ -68,6 +74,28 @@ def test_a_failure_is_listed_and_the_others_go_on(
     assert "MT, 10 %, seed 2: exit code 1: the disk is full:\n  - make room (all of it: " in said.err
     assert "| DC-MT | teacher | 50.0 ± 0.0" in said.out
     assert (tmp_path / "runs" / "table.md").is_file()
+
+
+def test_the_finished_runs_of_each_column_are_assembled(
+    write_experiment: WriteExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Once, after the last cell; a cell that failed stands in its way."""
+    experiment = write_experiment(assembly="configs/assemble.json", columns={"10 %": {"labelled_share": 0.1}})
+    root = experiment.file.parents[1]
+    (root / "assemble.py").write_text(ASSEMBLY)
+    training = "$runpy.run_path(@bundle_root + '/assemble.py', dict(runs=@runs, output_dir=@output_dir))"
+    (root / "configs/assemble.json").write_text(json.dumps({"runs": [], "training": training}))
+    command = [str(experiment.file), "--seeds=1", f"--out={tmp_path}/runs", "--tracking=none"]
+    main(command)
+    (assembled,) = experiment.assemblies(tmp_path / "runs", cells := experiment.cells(tmp_path / "runs", seeds=1))
+    assert json.loads(assembled.metrics.read_text()) == [str(cell.folder) for cell in cells]
+    assert str(assembled.folder) in capsys.readouterr().out
+    written = assembled.metrics.stat().st_mtime_ns
+    main(command)
+    assert assembled.metrics.stat().st_mtime_ns == written
+    with pytest.raises(SystemExit):
+        main([*command[:1], "--seeds=2", *command[2:]])
+    assert not (tmp_path / "runs/assembly/10/of_4").exists()
 
 
 def test_single_cells_for_a_scheduler(write_experiment: WriteExperiment, tmp_path: Path) -> None:
