@@ -80,18 +80,9 @@ class Step:
     @property
     def labelled(self) -> Tensor:
         """B booleans: the rows whose class, or classes where there may be several, are known."""
-        return labelled_rows(self.batch)
-
-
-def labelled_rows(batch: Mapping[str, Any]) -> Tensor:
-    """B booleans: the rows of a batch whose class, or classes where there may be several, are known.
-
-    >>> labelled_rows({"label": torch.tensor([[0, 1], [-1, -1]])})
-    tensor([ True, False])
-    """
-    label: Tensor = batch["label"]
-    known = label != UNLABELLED
-    return known if known.dim() == 1 else known.all(dim=1)
+        label: Tensor = self.batch["label"]
+        known = label != UNLABELLED
+        return known if known.dim() == 1 else known.all(dim=1)
 
 
 def item_id(image: str, place: int | None = None) -> str:

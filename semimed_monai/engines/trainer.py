@@ -18,7 +18,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from semimed_monai.engines.apart import run_apart
 from semimed_monai.engines.memory import keep_freed_memory
 from semimed_monai.engines.precision import autocast, checked, formatted, in_fp32, to_device
 from semimed_monai.engines.processes import average_buffers
@@ -26,7 +25,7 @@ from semimed_monai.losses.criterion import Criterion
 from semimed_monai.networks.averages import averages_kept
 from semimed_monai.networks.teacher import Teacher
 from semimed_monai.views import Viewed, Views
-from semimed_monai.vocabulary import Outputs, Step, above_zero, flag, labelled_rows
+from semimed_monai.vocabulary import Outputs, Step, above_zero, flag
 
 
 class OptimiserEvents(EventEnum):
@@ -83,9 +82,6 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         frozen_norm: whether the student's batch normalisation uses its running averages and leaves them as they are:
             for fine tuning with few rows, or several processes on CPUs.
         frozen_norm_epochs: the same in so many first epochs only: while a head alone learns on pretrained features.
-        separate_norm: whether labelled and unlabelled rows are normalised apart, by student and teacher, and running
-            averages are of the labelled ones. Rows of classes in turn and rows as they come have other statistics, and
-            the labelled rows of a batch without unlabelled ones, of a supervised baseline, are normalised just so.
         inferer, train_handlers, non_blocking: as in MONAI.
 
     Raises:
@@ -111,7 +107,6 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         compile: bool = False,  # noqa: A002 - MONAI's name
         frozen_norm: bool = False,
         frozen_norm_epochs: int = 0,
-        separate_norm: bool = False,
         inferer: Inferer | None = None,
         train_handlers: Sequence[Any] | None = None,
         non_blocking: bool = False,
@@ -133,7 +128,6 @@ class SemiSupervisedTrainer(SupervisedTrainer):
         self.clip_norm = clip_norm
         self._norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
         self._frozen_epochs = math.inf if flag("frozen_norm", frozen_norm) else frozen_norm_epochs
-        self._separate = flag("separate_norm", separate_norm)
         self._batch_sampler: Any = getattr(train_data_loader, "batch_sampler", None)
         if channels_last:
             _refuse_late_layout(network)
@@ -240,32 +234,27 @@ class SemiSupervisedTrainer(SupervisedTrainer):
     def _compare(self, viewed: Viewed) -> Step:
         """Student and teacher on their views. Autocast covers the networks only."""
         progress = min((self.state.optimiser_step + 1) / self.optimiser_steps, 1.0)
-        rows = labelled_rows(viewed.batch) if self._separate else None
-        teacher = None
-        if self.teacher is not None and self.criterion.compares(progress):
-            teacher = run_apart(self._ask_teacher, self._ask_teacher, viewed.teacher_images, rows)
-        student = run_apart(self._run_student, self._run_again, viewed.batch["image"], rows)
+        with autocast(self.state.device, self.precision):
+            seen = formatted(viewed.teacher_images, self.channels_last)
+            teacher = self.teacher(seen) if self.teacher is not None and self.criterion.compares(progress) else None
+            student = self._run_student(viewed.batch["image"])
         self.fire_event(IterationEvents.FORWARD_COMPLETED)
         return Step(
             batch=viewed.batch,
             student=student,
-            teacher=teacher,
+            teacher=None if teacher is None else in_fp32(teacher),
             geometry=viewed.geometry,
             progress=progress,
             run=self._run_again,
         )
-
-    def _ask_teacher(self, images: Tensor) -> Outputs:
-        with autocast(self.state.device, self.precision):
-            return in_fp32(self.teacher(formatted(images, self.channels_last)))  # type: ignore[misc]
 
     def _run_student(self, images: Tensor) -> Outputs:
         with autocast(self.state.device, self.precision):
             return in_fp32(self.inferer(formatted(images, self.channels_last), self.network))
 
     def _run_again(self, images: Tensor) -> Outputs:
-        """The student on what no running average is to be of: images that a term made, which the deployed network will
-        not see, and rows that are normalised apart.
+        """The student on images that a term made, which the deployed network will not see: no running average is of
+        them.
         """
         with averages_kept(self.student):
             return self._run_student(images)

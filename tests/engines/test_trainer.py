@@ -134,39 +134,6 @@ def test_a_run_moves_student_and_teacher(make_trainer: Make, make_net: Make) -> 
     assert trainer.state.optimiser_step == 6
 
 
-@pytest.mark.parametrize("separate", [True, False])
-def test_rows_that_are_normalised_apart_learn_as_if_the_others_were_not_there(
-    separate: bool, make_trainer: Make, make_net: Make, make_rows: Make
-) -> None:
-    """With labelled rows only to learn from; together, the unlabelled ones change all statistics."""
-
-    def learned(unlabelled: int, *, separate: bool) -> dict[str, Tensor]:
-        network = make_net()
-        loader = DataLoader(make_rows(4, unlabelled), batch_size=4 + unlabelled)
-        parts = {"network": network, "train_data_loader": loader, "optimizer": torch.optim.SGD(network.parameters(), 1)}
-        criterion = Criterion({"classification": CrossEntropy()})
-        make_trainer(**parts, criterion=criterion, separate_norm=separate).run()
-        return _weights(network)
-
-    alone, among = learned(0, separate=False), learned(5, separate=separate)
-    assert all(torch.allclose(alone[name], among[name], atol=1e-6) for name in alone) == separate
-
-
-def test_the_teacher_normalises_apart_too(make_trainer: Make, make_net: Make, make_rows: Make) -> None:
-    """In the batch's order, though the two kinds of rows lie interleaved."""
-    spy, network = Spy(), make_net()
-    rows = [make_rows(4, 3)[place] for place in (4, 0, 1, 5, 2, 6, 3)]
-    teacher, as_at_first = Teacher(network), Teacher(make_net())
-    loader = DataLoader(rows, batch_size=7)
-    parts = {"network": network, "teacher": teacher, "criterion": Criterion({"spy": spy}), "train_data_loader": loader}
-    make_trainer(**parts, separate_norm=True, max_epochs=1, views=Views()).run()
-    images = torch.stack([row["image"] for row in rows])
-    for places in ([1, 2, 4, 6], [0, 3, 5]):
-        said = spy.steps[0].teacher
-        assert said is not None
-        assert torch.allclose(said.logits[places], as_at_first(images[places]).logits, atol=1e-6)
-
-
 def test_progress_is_of_optimiser_steps_and_ends_at_one(make_trainer: Make) -> None:
     """3 batches an epoch by twos: 2 steps an epoch, 4 in the run."""
     spy = Spy()
