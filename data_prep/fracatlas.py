@@ -1,7 +1,7 @@
 """FracAtlas: radiographs of limbs, hips and shoulders with boxes around fractures, as a datalist of four roles.
 
     python -m data_prep.fracatlas --source FOLDER --out FOLDER --fold 0
-    python -m data_prep.fracatlas --source FOLDER --out FOLDER --fold 0 --marks 100
+    python -m data_prep.fracatlas --source FOLDER --out FOLDER --fold 0 --marked 100
 
 The source is the folder into which the published archive was unpacked:
 
@@ -13,7 +13,7 @@ Test is one of the folds, alike in the share of fractured images; validation is 
 images with a fracture most lose their boxes and stand for the public sets (P_pub), the others keep them (P_hos). Those
 without one are divided as in the paper, 9858 N_hos to 16921 N_pub.
 
-With --marks N there are no roles and no boxes, but masks of what the published outlines enclose: of N training images,
+With --marked N there are no roles and no boxes, but masks of what the published outlines enclose: of N training images,
 and of all fractured ones for validation and test. That is what the bundle `pcam` learns from.
 
 The set names no patients, so images of one person may be in training and in test, and scores may flatter. Only files
@@ -70,7 +70,7 @@ def prepare(
     fold: int = 0,
     validation: float = 0.2,
     hidden: float = 0.9,
-    marks: int | None = None,
+    marked: int | None = None,
     seed: int = 0,
     dry_run: bool = False,
 ) -> Path:
@@ -91,7 +91,7 @@ def prepare(
         validation: the part of the other images that is the validation section.
         hidden: the part of the fractured training images that lose their boxes, from 0 to below 1; with one seed a
             smaller part is inside a larger one.
-        marks: write masks in place of roles and boxes, and leave so many training images their mask.
+        marked: write masks in place of roles and boxes, and leave so many training images their mask.
         seed: decides which image goes where.
         dry_run: only print what would be written.
 
@@ -101,26 +101,26 @@ def prepare(
     """
     source, out = Path(source).resolve(), Path(out).resolve()
     _check_settings(folds, fold, validation, hidden)
-    check_count(marks)
+    check_count(marked)
     _check_layout(source)
     left_out: defaultdict[str, list[str]] = defaultdict(list)
     labels = _labels(source)
     sizes = pictures.examine(labels)
     items, copies = _items(source, out, labels, sizes, left_out)
     check_classes(source, CLASSES, items, left_out)
-    drawn = None if marks is None else _marks(source, items, sizes)
+    drawn = None if marked is None else _marks(source, items, sizes)
     if drawn is not None:
         items = drawn.on([{key: value for key, value in item.items() if key != "boxes"} for item in items])
     parts = split_by_group(items, {str(number): 1 / folds for number in range(folds)}, seed)
     rest = [item for number, part in parts.items() if number != str(fold) for item in part]
     divided = split_by_group(rest, {"training": 1 - validation, "validation": validation}, seed)
     facts: dict[str, Any]
-    if drawn is None or marks is None:
+    if drawn is None or marked is None:
         training = _with_roles(divided["training"], hidden, seed)
         facts = {"roles": {"hidden": hidden, "N_hos of the negatives": round(HOSPITAL_NEGATIVES, 4), "seed": seed}}
     else:
-        training = drawn.keep(divided["training"], marks, seed)
-        facts = {"marks": {"in training": marks, "seed": seed}}
+        training = drawn.keep(divided["training"], marked, seed)
+        facts = {"marks": {"in training": marked, "seed": seed}}
     sections = {"training": training, "validation": divided["validation"], "test": parts[str(fold)]}
     split = {"by": "image: the set names no patients", "folds": folds, "fold": fold, "validation": validation}
     return deliver(
@@ -273,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--hidden", type=float, default=0.9, metavar="PART", help="of the training boxes' images; default 0.9"
     )
     known.add_argument(
-        "--marks", type=int, metavar="N", help="masks in place of roles and boxes, of so many training images"
+        "--marked", type=int, metavar="N", help="masks in place of roles and boxes, of so many training images"
     )
     parser.add_argument("--seed", type=int, default=0, help="decides which image goes where; default 0")
     command.add_dry_run(parser)

@@ -7,7 +7,7 @@ from semimed_monai.data.coco import CocoImages, coco_images
 from semimed_monai.data.datalist import Datalist, DatalistError, write_datalist
 from semimed_monai.data.find import find_images
 from semimed_monai.data.folds import Folds
-from semimed_monai.data.marks import is_marked, marked, require_marks
+from semimed_monai.data.marks import is_marked, marked, refuse_normal_marks, require_marks
 from semimed_monai.data.roles import of_role, require_boxes, roles_of
 from semimed_monai.data.splits import choose_labelled, labels_of, split_by_group
 from semimed_monai.data.streams import TwoStreamBatches
@@ -28,6 +28,7 @@ __all__ = [
     "labels_of",
     "marked",
     "of_role",
+    "refuse_normal_marks",
     "require_boxes",
     "require_marks",
     "roles_of",

@@ -29,27 +29,38 @@ def marked(items: Items, wanted: bool = True) -> list[Mapping[str, Any]]:
     return [item for item in items if is_marked(item) == wanted]
 
 
-def require_marks(items: Items, rows: int, normal: int = 0) -> None:
-    """Refuse, before anything runs, training items from whose marks nothing, or something wrong, would be learned.
+def require_marks(items: Items, rows: int) -> None:
+    """Refuse, before anything runs, training items from whose marks nothing would be learned.
 
     Args:
         items: labelled ones.
         rows: of a batch that have a mark.
-        normal: the class in which there is nothing to see.
 
     Raises:
-        ValueError: no row or no item has a mark, or these have one that are of that class.
+        ValueError: no row or no item has a mark.
     """
     if rows < 1:
         raise ValueError(f"marked_rows is {rows}, and nothing would be learned from marks: give 1 or more")
-    if not (found := marked(items)):
+    if not marked(items):
         raise ValueError(
             f"none of the {len(items)} labelled training items has a mark to learn from: give some abnormal ones a "
             '"mask" in the datalist, or train --stage 2'
         )
-    if wrong := [str(item.get("id", item["image"])) for item in found if item.get("label") == normal]:
+
+
+def refuse_normal_marks(items: Items, normal: int = 0) -> None:
+    """Refuse items that have a mark though there is nothing to see: learned from or measured on, it would mislead.
+
+    Args:
+        items: of any section.
+        normal: the class in which there is nothing to see.
+
+    Raises:
+        ValueError: which.
+    """
+    if wrong := [str(item.get("id", item["image"])) for item in marked(items) if item.get("label") == normal]:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise ValueError(
-            f"{len(wrong)} training items without a lesion have a mark: {', '.join(wrong[:5])}{more}: correct their "
+            f"{len(wrong)} images without a lesion have a mark: {', '.join(wrong[:5])}{more}: correct their "
             "labels, or remove the marks (the first class must be the normal one: from_csv --classes normal abnormal)"
         )

@@ -10,8 +10,8 @@ from semimed_monai.engines.evaluator import (
     read_planes,
     read_segmentation,
 )
+from semimed_monai.engines.mask_alone import MaskAlone
 from semimed_monai.engines.memory import keep_freed_memory
-from semimed_monai.engines.other_mask import OtherMask
 from semimed_monai.engines.precision import fastest_precision
 from semimed_monai.engines.processes import is_not_first, join_processes, local_device, on_device
 from semimed_monai.engines.propagation import PropagationEvaluator, propagate
@@ -19,9 +19,9 @@ from semimed_monai.engines.schedule import StageRate
 from semimed_monai.engines.trainer import NonFiniteLossError, OptimiserEvents, SemiSupervisedTrainer, term_values
 
 __all__ = [
+    "MaskAlone",
     "NonFiniteLossError",
     "OptimiserEvents",
-    "OtherMask",
     "PropagationEvaluator",
     "SectionEvaluator",
     "SemiSupervisedTrainer",

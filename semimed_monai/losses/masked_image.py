@@ -29,10 +29,10 @@ class MaskedClassification(Term):
     r"""(1 − λ)·L1 + λ·L2: L1 the cross-entropy of the image, L2 that of image ⊙ mask, each the mean over labelled rows.
 
     mask = σ(ω·(f_y − σ0)), f_y the map of the label: gradient goes through the mask, so the map moves to what the class
-    can be told from. Where the masks of two classes differ in form, the class can be told from the mask alone: that of
-    one class for every image, `mask_class`, tells nothing. λ = e^P/e, through which no gradient goes, with P the
-    running accuracy on the images as they are, before this batch. L1, L2, λ and the mean of the mask (near 0: it shows
-    nothing; near 1: everything) are logged as `plain`, `masked`, `confidence` and `inside`.
+    can be told from. Its form can tell the class, too, whatever it shows (`engines.MaskAlone` measures that). λ =
+    e^P/e, through which no gradient goes, with P the running accuracy on the images as they are, before this batch.
+    L1, L2, λ and the mean of the mask (near 0: it shows nothing; near 1: everything) are logged as `plain`, `masked`,
+    `confidence` and `inside`.
 
     >>> MaskedClassification(omega=10, sigma0=0.5).accuracy
     tensor(0.)
@@ -85,6 +85,8 @@ class MaskedClassification(Term):
     def _shown(self, logits: Tensor, label: Tensor) -> Tensor:
         """The class whose map makes each row's mask."""
         if isinstance(self.mask_class, int):
+            if self.mask_class >= logits.shape[1]:
+                raise ValueError(f"mask_class is {self.mask_class}, and there are classes 0 to {logits.shape[1] - 1}")
             return torch.full_like(label, self.mask_class)
         return label if self.mask_class == "label" else logits.argmax(dim=1)
 

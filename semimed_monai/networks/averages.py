@@ -23,7 +23,7 @@ def averages_kept(network: nn.Module) -> Iterator[None]:
     >>> network.running_mean
     tensor([0., 0.])
     """
-    norms = [norm for norm in network.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
+    norms = [norm for norm in _norms(network) if norm.track_running_stats]
     for norm in norms:
         norm.track_running_stats = False
     try:
@@ -31,3 +31,28 @@ def averages_kept(network: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True
+
+
+@contextmanager
+def batch_normalised(network: nn.Module) -> Iterator[None]:
+    """Within it batch normalisation, and nothing else, runs as in training: by the batch; no running average moves.
+
+    >>> import torch
+    >>> network = nn.BatchNorm1d(1).eval()
+    >>> with batch_normalised(network):
+    ...     network(torch.tensor([[1.0], [3.0]])).round().flatten().tolist()
+    [-1.0, 1.0]
+    """
+    modes = [(norm, norm.training) for norm in _norms(network)]
+    for norm, _ in modes:
+        norm.train()
+    try:
+        with averages_kept(network):
+            yield
+    finally:
+        for norm, was_training in modes:
+            norm.training = was_training
+
+
+def _norms(network: nn.Module) -> list[_BatchNorm]:
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]

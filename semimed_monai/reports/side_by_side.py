@@ -1,7 +1,7 @@
 r"""Maps of several runs beside each other, as PCAM's Fig. 2, from what the runs have left.
 
     python -m semimed_monai.reports.side_by_side runs/stages/stage_1/100_marks/1:cam \
-        runs/stages/stage_1/100_marks/1:student runs/stages/stage_3/100_marks/1:decoder --out maps.png
+        runs/stages/stage_1/100_marks/1:positive_cam runs/stages/stage_3/100_marks/1:decoder --out maps.png
 
 A run is an evaluation's output_dir with side_by_side.npz, of which all networks' maps are shown, or those of the one
 that stands after a colon. Which images these are is settled where a run evaluates: drawn ones, or the recipe's

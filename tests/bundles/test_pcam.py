@@ -20,10 +20,12 @@ import torch
 from monai.utils import set_determinism
 from PIL import Image
 from runs import assert_same_way, checked_workflow, deployed_of, into, same, state_of
+from torch.nn import functional
 
 from semimed_monai.data import Datalist, marked
 from semimed_monai.data.phantoms import bone_phantom_set
 from semimed_monai.networks import PositiveCAMClassifier
+from semimed_monai.transforms import bone_xray
 
 CONFIGS = Path(__file__).parents[2] / "bundles/pcam/configs"
 TRAIN = CONFIGS / "train.json"
@@ -44,7 +46,7 @@ LOCALISATION = {"iou", "tiou", "pointing_game", "energy_inside", "pixel_ap"}
 STUDIES = {"study_accuracy", "study_auc", "study_kappa"}
 MAPS = {1: ["student", "positive_cam", "cam"], 2: ["student", "positive_cam", "cam"]}
 MAPS[3] = [*MAPS[1], "decoder"]
-"""By stage: the networks of an evaluation that give maps. other_mask gives grades only."""
+"""By stage: the networks of an evaluation that give maps. mask_alone gives grades only."""
 
 TERMS = {1: ["classification"], 2: ["masked"], 3: ["masked", "marks"]}
 
@@ -81,14 +83,38 @@ def test_each_stage_says_its_terms_and_leaves_its_maps_scores(stage: int, traine
     assert not any(term in said.split("epoch 1/")[1].split("validation")[0] for term in others)
     content = json.loads((folder / "metrics.json").read_text())
     assert content["stage"] == stage
-    assert list(content["scores"]) == [*MAPS[stage], "other_mask"]
-    assert not LOCALISATION & content["scores"].pop("other_mask").keys()
+    assert list(content["scores"]) == [*MAPS[stage], "mask_alone"]
+    assert not LOCALISATION & content["scores"].pop("mask_alone").keys()
     for scores in content["scores"].values():
         assert LOCALISATION | STUDIES | {"auc", "accuracy"} <= scores.keys()
     assert content["scores"]["cam"]["auc"] == content["scores"]["student"]["auc"]
     # Each network's maps are its own; the student's are of what it predicts, which may be the same class throughout.
     measured = [scores["pixel_ap"]["value"] for name, scores in content["scores"].items() if name != "student"]
     assert len(set(measured)) == len(measured)
+
+
+def test_the_maps_of_abnormal_are_measured_whatever_was_predicted(
+    trained: dict[int, tuple[Path, str]], bones: Path
+) -> None:
+    """By hand from the weights, of one image with a mark."""
+    folder = trained[1][0]
+    item = next(item for item in Datalist(bones).section("test") if item["mask"])
+    row = bone_xray(64)(item)
+    card = json.loads((folder / "models/network.json").read_text())
+    network = PositiveCAMClassifier(**card["arguments"]).eval()
+    network.load_state_dict(torch.load(folder / "models/model.pt", weights_only=True))
+    with torch.no_grad():
+        features = network.features(row["image"][None])
+        weights = {"positive_cam": network.head.weight.clamp(min=0), "cam": network.head.weight}
+        maps = {name: torch.einsum("k,khw->hw", weight[1], features[0]) for name, weight in weights.items()}
+    inside = row["mask"][0] > 0
+    with (folder / "predictions.csv").open() as file:
+        measured = {line["network"]: line["iou"] for line in csv.DictReader(file) if line["id"] == item["id"]}
+    for name, small in maps.items():
+        full = functional.interpolate(small[None, None], size=(64, 64), mode="bilinear", align_corners=False)[0, 0]
+        above = (full - full.min()) / (full.max() - full.min()) > 0.5
+        expected = (above & inside).sum() / (above | inside).sum()
+        assert float(measured[name]) == pytest.approx(expected.item(), abs=0.02)  # a pixel at the threshold
 
 
 def test_every_training_image_is_in_one_of_the_two_streams(bones: Path) -> None:

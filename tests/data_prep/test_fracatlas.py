@@ -239,15 +239,15 @@ def test_the_command_line_gives_what_the_function_gives(source, tmp_path, monkey
     given: dict = {}
     monkeypatch.setattr(fracatlas, "prepare", lambda **settings: given.update(settings))
     fracatlas.main(["--source", "a", "--out", "b"])
-    defaults = {"folds": 5, "fold": 0, "validation": 0.2, "hidden": 0.9, "marks": None, "seed": 0, "dry_run": False}
+    defaults = {"folds": 5, "fold": 0, "validation": 0.2, "hidden": 0.9, "marked": None, "seed": 0, "dry_run": False}
     assert given == {"source": Path("a"), "out": Path("b"), **defaults}
     others = "--folds 4 --fold 3 --validation .1 --hidden .5 --seed 2 --dry-run"
     fracatlas.main(["--source", "a", "--out", "b", *others.split()])
     assert list(given.values())[2:] == [4, 3, 0.1, 0.5, None, 2, True]
-    fracatlas.main(["--source", "a", "--out", "b", "--marks", "100"])
-    assert given["marks"] == 100
+    fracatlas.main(["--source", "a", "--out", "b", "--marked", "100"])
+    assert given["marked"] == 100
     with pytest.raises(SystemExit):
-        fracatlas.main(["--source", "a", "--out", "b", "--marks", "100", "--hidden", ".5"])
+        fracatlas.main(["--source", "a", "--out", "b", "--marked", "100", "--hidden", ".5"])
 
 
 def test_a_dry_run_writes_nothing(source, capsys):
@@ -267,7 +267,7 @@ def test_with_marks_the_outlines_are_masks_of_few_training_images_and_of_all_oth
     write_coco(source, outlined)
     boxes = made(source, fold=1)
     before = {name: ids(items) for name, items in sections_of(boxes).items()}
-    file = made(source, fold=1, marks=6)
+    file = made(source, fold=1, marked=6)
     sections = sections_of(file)
     assert {name: ids(items) for name, items in sections.items()} == before  # the same split
     listed = Datalist(file)
@@ -301,14 +301,14 @@ def test_with_marks_the_outlines_are_masks_of_few_training_images_and_of_all_oth
 def test_fewer_marks_are_among_more_and_too_many_are_refused(source):
     write_coco(source, outlined)
     few, many = (
-        {item["id"] for item in sections_of(made(source, marks=marks))["training"] if "mask" in item}
+        {item["id"] for item in sections_of(made(source, marked=marks))["training"] if "mask" in item}
         for marks in (5, 9)
     )
     assert few < many
     shutil.rmtree(source.parent / "out")
-    message = refusal(source, marks=33)
+    message = refusal(source, marked=33)
     assert "33 marked training images are wanted, and there are 32, of 50 marked ones in all sections" in message
-    assert "0 marked training images are wanted: give 1 or more" in refusal(source, marks=0)
+    assert "0 marked training images are wanted: give 1 or more" in refusal(source, marked=0)
 
 
 def test_outlines_that_do_not_fit_are_refused_and_those_of_images_left_out_are_not_looked_at(source):
@@ -319,7 +319,7 @@ def test_outlines_that_do_not_fit_are_refused_and_those_of_images_left_out_are_n
         content["annotations"][4]["bbox"] = [1, 1, 20, 4]
 
     write_coco(source, change)
-    message = refusal(source, marks=5)
+    message = refusal(source, marked=5)
     assert f"image 4: {name_of(3)}: the outline within [1, 1, 14.5, 5] reaches outside the image of 12 x 9" in message
     assert name_of(4) not in message
     assert items_of(made(source))  # who does not ask for them has the boxes
@@ -339,7 +339,7 @@ def test_the_published_files_are_of_the_form_that_is_read(tmp_path):
     assert roles == {"P_hos": 42, "N_hos": 621, "P_pub": 378, "N_pub": 1066}
     Datalist(file)
 
-    marked = prepare(tmp_path / "published", tmp_path / "marked", marks=100)
+    marked = prepare(tmp_path / "published", tmp_path / "marked", marked=100)
     sections = sections_of(marked)
     assert sum("mask" in item for item in sections["training"]) == 100
     published = json.loads((tmp_path / "published" / BOXES).read_text())

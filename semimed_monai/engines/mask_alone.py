@@ -1,4 +1,4 @@
-"""A pass of a classifier over what another class's map leaves of an image: how much it is told by the mask alone.
+"""A pass of a classifier over nothing but the mask that its own map makes: how much the mask alone tells it.
 
 Looked for: MONAI's inferers change which pixels of an image are seen at a time; none asks the network what to hide.
 """
@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from monai.inferers import Inferer
 from torch import Tensor, nn
 
+from semimed_monai.networks.averages import batch_normalised
 from semimed_monai.vocabulary import Outputs, above_zero, class_map, required, share, soft_mask
 
 
-class OtherMask(Inferer):
-    """The classes' scores of image ⊙ σ(ω·(f_c − σ0)), f_c the map of the class after the predicted one.
+class MaskAlone(Inferer):
+    """The classes' scores of ½ ⊙ σ(ω·(f_c − σ0)), a flat grey in place of the image, c the predicted class.
 
-    The image is still of its class, so a network that answers c was told so by the form of the mask.
+    Normalised by the batch, as masked images are in training. A network that still answers rightly was told by the
+    form of the mask, not by what it shows.
 
-    >>> import torch
     >>> from semimed_monai.networks import PositiveCAMClassifier
     >>> network = PositiveCAMClassifier(layers=(1, 1, 1, 1), widths=(4, 8, 8, 16))
-    >>> outputs = OtherMask(omega=10, sigma0=0.5)(torch.rand(2, 1, 64, 64), network)
+    >>> outputs = MaskAlone(omega=10, sigma0=0.5)(torch.rand(2, 1, 64, 64), network)
     >>> outputs.logits.shape, outputs.maps
     (torch.Size([2, 2]), None)
 
@@ -37,5 +39,6 @@ class OtherMask(Inferer):
     def __call__(self, inputs: Tensor, network: nn.Module, *_args: Any, **_settings: Any) -> Outputs:  # type: ignore[override]
         whole = network(inputs)
         logits, maps = required(whole.logits, self, "logits"), required(whole.maps, self, "maps")
-        other = class_map(maps, (logits.argmax(dim=1) + 1) % logits.shape[1])
-        return Outputs(logits=network(inputs * soft_mask(other, self.omega, self.sigma0)).logits)
+        mask = soft_mask(class_map(maps, logits.argmax(dim=1)), self.omega, self.sigma0)
+        with batch_normalised(network):
+            return Outputs(logits=network(torch.full_like(inputs, 0.5) * mask).logits)
