@@ -91,6 +91,8 @@ def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Itera
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
+        if old.exists() and not path.exists():  # stopped between one name and the other
+            old.rename(path)
         for folder in (draft, old):
             shutil.rmtree(folder, ignore_errors=True)  # gone already where all went well
         for folder in made:
@@ -103,7 +105,11 @@ class _UnwritableError(OSError):
 
 
 def _cannot_write(path: Path, error: OSError) -> OSError:
-    """The error with what to do about it; one over another file, which was to be read, is left as it is."""
+    """The error with what to do about it; one over another file, which was to be read, is left as it is, and so is one
+    that the system did not raise.
+    """
+    if error.errno is None:
+        return error
     if error.filename is not None and error.errno not in _FULL:
         named = Path(os.fsdecode(error.filename))
         if not (named.is_relative_to(path.parent) or path.is_relative_to(named)):
@@ -113,9 +119,9 @@ def _cannot_write(path: Path, error: OSError) -> OSError:
     )
 
 
-def digest_of(path: str | Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
+def digest_of(path: str | Path, algorithm: str = "sha256") -> str:
+    """The digest of a file, in hexadecimal digits."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with Path(path).open("rb", buffering=0) as file:  # in parts: memory for a whole file of weights takes longer
         while part := file.read(1 << 20):
             digest.update(part)

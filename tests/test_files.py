@@ -107,6 +107,24 @@ def test_a_folder_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["pictures"]
 
 
+def test_between_one_name_and_the_other_the_old_folder_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rename = tmp_path / "pictures", Path.rename
+    _folder_with(path, "old.png")
+
+    def stop_at_the_second(of: Path, target: Path) -> Path:
+        if ".new." in of.name:
+            raise KeyboardInterrupt
+        return rename(of, target)
+
+    monkeypatch.setattr(Path, "rename", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        _folder_with(path, "new.png")
+    assert [file.name for file in path.iterdir()] == ["old.png"]
+    assert [file.name for file in tmp_path.iterdir()] == ["pictures"]
+
+
 def test_a_digest(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert digest_of(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
@@ -116,3 +134,5 @@ def test_what_cannot_be_read_is_not_said_to_be_written(tmp_path: Path) -> None:
     missing, target = tmp_path / "elsewhere", tmp_path / "a" / "b"
     with pytest.raises(FileNotFoundError, match=r"No such file or directory: .*elsewhere"), whole(target):
         missing.read_text()
+    with pytest.raises(ConnectionError, match="^nobody answers$"), whole_folder(target, bool):
+        raise ConnectionError("nobody answers")

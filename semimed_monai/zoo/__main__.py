@@ -1,0 +1,131 @@
+"""Check, pack, serve and fetch bundles.
+
+    python -m semimed_monai.zoo check
+    python -m semimed_monai.zoo build --out zoo
+    python -m semimed_monai.zoo serve zoo
+    python -m semimed_monai.zoo list --from http://127.0.0.1:8000
+    python -m semimed_monai.zoo fetch NAME==VERSION --from http://127.0.0.1:8000 --to my_bundles
+
+Each has its own --help.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from packaging.utils import parse_wheel_filename
+from packaging.version import Version
+
+import semimed_monai
+from semimed_monai.zoo.building import build
+from semimed_monai.zoo.bundles import find_bundles
+from semimed_monai.zoo.fetching import fetch
+from semimed_monai.zoo.index import Entry, Index
+from semimed_monai.zoo.serving import HOST, PORT, open_server
+from semimed_monai.zoo.store import Store
+
+BUILT = Path("zoo")
+_ADDRESS = f"http://{HOST}:{PORT}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """What the command line asks for; exit code 1 with one message for what is wrong, 130 after Ctrl-C."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        failed = given.do(given)
+    except (OSError, ValueError) as error:
+        parser.exit(1, f"error: {error}\n")
+    except KeyboardInterrupt:
+        parser.exit(130, "\nstopped\n")
+    if failed:
+        parser.exit(1)
+
+
+def _build(given: argparse.Namespace) -> None:
+    index = build(find_bundles(given.bundles), given.out, given.url, given.wheel)
+    for entry in index.entries:
+        _say(f"{given.out / entry.file}  {entry.size} bytes  sha256 {entry.sha256}")
+    for wheel in index.wheels:
+        _say(f"{given.out / wheel.file}  {wheel.size} bytes  sha256 {wheel.sha256}")
+
+
+def _serve(given: argparse.Namespace) -> None:
+    with open_server(given.folder, given.port, given.host) as server:
+        host, port = server.server_address[:2]
+        _say(f"{given.folder} is served at http://{host!s}:{port}/ until Ctrl-C")
+        server.serve_forever()
+
+
+def _list(given: argparse.Namespace) -> None:
+    index = Index.read(Store(given.source))
+    for latest in index.latest():
+        older = [entry.version for entry in index.entries if entry.name == latest.name and entry != latest]
+        more = f" (also {', '.join(older)})" if older else ""
+        _say(f"{latest.name} {latest.version}{more}  {latest.size / 1e6:.1f} MB  {latest.task}")
+
+
+def _fetch(given: argparse.Namespace) -> None:
+    store = Store(given.source)
+    folder, entry = fetch(given.wanted, store, given.to)
+    _say(f"{entry.name} {entry.version} is in {folder}")
+    if _is_newer(entry):
+        _say(f"it was packed with a newer library: pip install {store.address(entry.wheel)}")
+
+
+def _is_newer(entry: Entry) -> bool:
+    """Whether the wheel beside the bundle is of a later library than this one."""
+    return parse_wheel_filename(entry.wheel)[1] > Version(semimed_monai.__version__)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m semimed_monai.zoo",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, do: Callable[[argparse.Namespace], object], does: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=does, description=does)
+        command.set_defaults(do=do)
+        return command
+
+    packing = add("build", _build, "pack bundles, with the library's wheel and a catalogue, into a folder")
+    _add_bundles(packing)
+    packing.add_argument("--out", type=Path, default=BUILT, help=f"the folder (default {BUILT})")
+    packing.add_argument("--url", default=_ADDRESS, help=f"where it will be served, for model_info.json ({_ADDRESS})")
+    packing.add_argument("--wheel", type=Path, metavar="FILE", help="the library's; without, it is built")
+    serving = add("serve", _serve, "serve a built folder over HTTP")
+    serving.add_argument("folder", type=Path, nargs="?", default=BUILT, help=f"what `build` wrote (default {BUILT})")
+    serving.add_argument("--port", type=int, default=PORT, help=f"default {PORT}; 0 takes a free one")
+    serving.add_argument("--host", default=HOST, help=f"default {HOST}, which only this machine reaches")
+    listing = add("list", _list, "list what a built zoo has")
+    _add_source(listing)
+    fetching = add("fetch", _fetch, "get a bundle out of a built zoo")
+    fetching.add_argument("wanted", metavar="NAME[==VERSION]", help="the latest without a version")
+    _add_source(fetching)
+    fetching.add_argument("--to", type=Path, default=Path(), help="the folder for its folder NAME (default: here)")
+    return parser
+
+
+def _add_bundles(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "bundles", type=Path, nargs="*", metavar="BUNDLE", help="a bundle's folder (default: all in bundles/)"
+    )
+
+
+def _add_source(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--from", dest="source", required=True, metavar="URL_OR_FOLDER", help="the built zoo")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - this is a command
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""A zoo as a folder: reproducible zips, the library's wheel, both indexes and the catalogue, all of it or nothing.
+
+The public zoo's form is kept: NAME_vVERSION.zip with the bundle's folder in it, and model_info.json, by which MONAI
+finds versions.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from semimed_monai.files import digest_of, whole_folder
+from semimed_monai.zoo.bundles import Bundle
+from semimed_monai.zoo.catalogue import write_catalogue
+from semimed_monai.zoo.index import FILE, Entry, Index, Wheel
+from semimed_monai.zoo.packing import write_zip
+from semimed_monai.zoo.store import Store
+from semimed_monai.zoo.wheel import build_wheel, library_sources
+
+MODEL_INFO = "model_info.json"
+CATALOGUE = "index.html"
+
+
+def build(bundles: Sequence[Bundle], out: Path, url: str, wheel: Path | None = None) -> Index:
+    """Pack the bundles into a folder; what it has of other bundles and versions stays.
+
+    Args:
+        bundles: of different names.
+        out: the folder.
+        url: the address that it will be served at, for model_info.json.
+        wheel: the library's; None builds it.
+
+    Raises:
+        ValueError: a version that is there already with other content, two bundles of one name, or a folder that is
+            no zoo.
+        OSError: it cannot be written.
+    """
+    _refuse_twins(bundles)
+    with whole_folder(out, _is_built) as draft:
+        made = _add_wheel(draft, wheel)
+        before = Index.read(Store(str(out))) if (out / FILE).is_file() else Index([], [])
+        progress = tqdm(bundles, desc="packing", unit="bundle", file=sys.stderr, disable=len(bundles) < 2)
+        packed = [_pack(bundle, draft, made.file) for bundle in progress]
+        _refuse_changed(packed, before, out)
+        index = _with_kept(packed, made, before, out, draft)
+        (draft / FILE).write_text(index.text(), encoding="utf-8")
+        (draft / MODEL_INFO).write_text(_model_info(index, draft, url), encoding="utf-8")
+        write_catalogue(index, draft, draft / CATALOGUE)
+    return index
+
+
+def _is_built(file: Path) -> bool:
+    return file.name in (FILE, MODEL_INFO, CATALOGUE) or file.suffix in (".zip", ".whl")
+
+
+def _refuse_twins(bundles: Sequence[Bundle]) -> None:
+    names = [bundle.name for bundle in bundles]
+    if twins := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two of the bundles are called {', '.join(twins)}: give each one once")
+
+
+def _add_wheel(draft: Path, given: Path | None) -> Wheel:
+    if given is None:
+        file = build_wheel(library_sources(), draft)
+    else:
+        if given.suffix != ".whl" or not given.is_file():
+            raise FileNotFoundError(f"{given} is no wheel: give the library's, or leave --wheel out")
+        file = Path(shutil.copyfile(given, draft / given.name))
+    return Wheel(file.name, digest_of(file), file.stat().st_size)
+
+
+def _pack(bundle: Bundle, draft: Path, wheel: str) -> Entry:
+    path = draft / f"{bundle.label}.zip"
+    unpacked = write_zip(path, {f"{bundle.name}/{file.as_posix()}": bundle.folder / file for file in bundle.files})
+    return Entry(
+        name=bundle.name,
+        version=bundle.version,
+        sha256=digest_of(path),
+        size=path.stat().st_size,
+        unpacked=unpacked,
+        wheel=wheel,
+        task=str(bundle.metadata.get("task", "")),
+    )
+
+
+def _refuse_changed(packed: Sequence[Entry], before: Index, out: Path) -> None:
+    """A version means one content, for whoever has it."""
+    known = {entry.file: entry.sha256 for entry in before.entries}
+    if changed := [entry.file for entry in packed if known.get(entry.file, entry.sha256) != entry.sha256]:
+        raise ValueError(
+            f"{out} has {', '.join(changed)} with other content: give the bundle a new version, with its line in the "
+            "changelog, or build into another folder"
+        )
+
+
+def _with_kept(packed: Sequence[Entry], made: Wheel, before: Index, out: Path, draft: Path) -> Index:
+    """The new index; what else was there goes into the draft, as it was."""
+    new = {entry.file for entry in packed}
+    kept = [entry for entry in before.entries if entry.file not in new]
+    needed = {entry.wheel for entry in kept}
+    wheels = [wheel for wheel in before.wheels if wheel.file in needed and wheel.file != made.file]
+    for file, digest in [(one.file, one.sha256) for one in kept] + [(one.file, one.sha256) for one in wheels]:
+        shutil.copyfile(out / file, draft / file)
+        if digest_of(draft / file) != digest:
+            raise ValueError(f"{out / file} is not what {FILE} says: remove {out}, and build all of it again")
+    return Index([*kept, *packed], [*wheels, made])
+
+
+def _model_info(index: Index, draft: Path, url: str) -> str:
+    """In the public zoo's form, whose checksums are SHA-1."""
+    content = {}
+    for entry in sorted(index.entries, key=lambda entry: entry.order):
+        content[entry.file.removesuffix(".zip")] = {
+            "checksum": digest_of(draft / entry.file, "sha1"),
+            "source": f"{url.rstrip('/')}/{entry.file}",
+        }
+    return json.dumps(content, indent=4) + "\n"

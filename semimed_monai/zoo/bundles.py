@@ -1,0 +1,129 @@
+"""A bundle's folder as the zoo sees it: its name, its version, and which of its files are packed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+
+PACKED = ("LICENSE", "configs", "docs", "experiments", "models")
+"""What a bundle is made of; runs, caches and whatever else lies in its folder stay at home."""
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+METADATA = "configs/metadata.json"
+README = "docs/README.md"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder with configs/metadata.json.
+
+    >>> from tempfile import mkdtemp
+    >>> folder = Path(mkdtemp()) / "knees"
+    >>> (folder / "configs").mkdir(parents=True)
+    >>> _ = (folder / METADATA).write_text('{"version": "0.2.0"}')
+    >>> Bundle(folder).label
+    'knees_v0.2.0'
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """configs/metadata.json.
+
+        Raises:
+            ValueError: it is no JSON object.
+        """
+        return self.read(METADATA)
+
+    @property
+    def version(self) -> str:
+        """As metadata.json has it.
+
+        Raises:
+            ValueError: there is none, or it is none.
+        """
+        version = self.metadata.get("version")
+        if not isinstance(version, str) or not is_version(version):
+            raise ValueError(f"{self.folder / METADATA} has the version {version!r}: give one such as 0.1.0")
+        return version
+
+    @property
+    def label(self) -> str:
+        """Name and version in the public zoo's form."""
+        return label_of(self.name, self.version)
+
+    def read(self, file: str) -> dict[str, Any]:
+        """A JSON file of the bundle.
+
+        Raises:
+            ValueError: it is no JSON object.
+        """
+        path = self.folder / file
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, UnicodeError) as error:
+            raise ValueError(f"{path} is no JSON ({error}): correct it") from error
+        if not isinstance(content, dict):
+            raise ValueError(f"{path} holds no JSON object: correct it")  # noqa: TRY004 - to a user a wrong value
+        return content
+
+    @property
+    def files(self) -> list[Path]:
+        """What is packed, relative to the folder, in an order that no file system decides."""
+        found = [self.folder / name for name in PACKED] + [
+            file for name in PACKED for file in (self.folder / name).rglob("*")
+        ]
+        relative = [file.relative_to(self.folder) for file in found if file.is_file()]
+        return sorted((file for file in relative if not _is_left_out(file)), key=lambda file: file.as_posix())
+
+
+def label_of(name: str, version: str) -> str:
+    """What a zip is called, without its ending."""
+    return f"{name}_v{version}"
+
+
+def is_version(text: str) -> bool:
+    """Whether it is three numbers, perhaps of a version before its release.
+
+    >>> is_version("0.10.0"), is_version("1.0.0rc1"), is_version("1.0"), is_version("new")
+    (True, True, False, False)
+    """
+    try:
+        return len(Version(text).release) == 3
+    except InvalidVersion:
+        return False
+
+
+def find_bundles(given: Sequence[Path]) -> list[Bundle]:
+    """Those given; without any, all in the folder `bundles` here.
+
+    Raises:
+        FileNotFoundError: there is none, or one is no bundle.
+    """
+    if not given:
+        found = sorted(file.parents[1] for file in Path("bundles").glob(f"*/{METADATA}"))
+        if not found:
+            raise FileNotFoundError("there is no folder bundles/ with a bundle here: name the bundles' folders")
+        return [Bundle(folder) for folder in found]
+    for folder in given:
+        if not (folder / METADATA).is_file():
+            raise FileNotFoundError(f"{folder} is no bundle, it has no {METADATA}: name a bundle's folder")
+    return [Bundle(folder) for folder in given]
+
+
+def _is_left_out(file: Path) -> bool:
+    """Caches, and what programs hide beside their files."""
+    return file.suffix == ".pyc" or any(part.startswith(".") or part == "__pycache__" for part in file.parts)

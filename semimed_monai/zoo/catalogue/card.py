@@ -1,0 +1,100 @@
+"""A bundle's model card as HTML that does nothing: no markup of its own, no scripts, no file but its pictures.
+
+Looked for: Markdown, which TensorBoard brings along, reads tables and fences; it hands on HTML as it stands, which is
+switched off here, and any address of a link, which is looked at here.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from xml.etree.ElementTree import Element
+
+from markdown import Markdown
+from markdown.treeprocessors import Treeprocessor
+from markupsafe import Markup
+
+PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
+
+_BELOW = 2
+"""The page has headings of its own, so a card's stand two deeper."""
+
+
+def card_html(text: str, files: Mapping[str, bytes]) -> Markup:
+    """The card.
+
+    >>> card_html("# Overview <script>", {})
+    Markup('<h3>Overview &lt;script&gt;</h3>')
+
+    Args:
+        text: docs/README.md.
+        files: what lies beside it, by name.
+    """
+    markdown = Markdown(extensions=["tables", "fenced_code"])
+    markdown.preprocessors.deregister("html_block")
+    markdown.inlinePatterns.deregister("html")
+    markdown.treeprocessors.register(_Tamed(files), "tamed", 0)
+    return Markup(markdown.convert(text))  # noqa: S704 - HTML of the card's is escaped, links are tamed
+
+
+def data_uri(name: str, content: bytes) -> str:
+    """A picture as an address that is the picture."""
+    kind = PICTURES[name[name.rindex(".") :].lower()]
+    return f"data:{kind};base64,{b64encode(content).decode()}"
+
+
+def is_picture(name: str) -> bool:
+    """Whether a browser shows it."""
+    return name.lower().endswith(tuple(PICTURES))
+
+
+def table_command(text: str) -> str:
+    r"""The command that makes a card's table: the first experiment, or training, in its section Performance.
+
+    >>> table_command("## Performance\n```bash\npython -m semimed_monai.experiments e.json\n```\n")
+    'python -m semimed_monai.experiments e.json'
+    """
+    section = re.search(r"^## Performance\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    commands = r"^python -m (?:semimed_monai\.experiments|monai\.bundle run) .*$"
+    found = re.search(commands, section[1], re.MULTILINE) if section else None
+    return found[0] if found else ""
+
+
+class _Tamed(Treeprocessor):  # type: ignore[misc]
+    """Headings go deeper, tables can be scrolled, pictures are within, links lead to the web or nowhere."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        super().__init__()
+        self.files = files
+
+    def run(self, root: Element) -> None:
+        for element in list(root.iter()):
+            if re.fullmatch("h[1-6]", element.tag):
+                element.tag = f"h{min(6, int(element.tag[1]) + _BELOW)}"
+            elif element.tag == "img":
+                self._hold(element)
+            elif element.tag == "a" and not re.match("https?://", element.get("href", "")):
+                element.tag = "span"
+                element.attrib.clear()
+            elif element.tag == "table":
+                _wrap(element)
+
+    def _hold(self, image: Element) -> None:
+        name = image.get("src", "")
+        if name in self.files and is_picture(name):
+            image.set("src", data_uri(name, self.files[name]))
+        else:
+            image.tag, image.text = "span", image.get("alt", "")
+            image.attrib.clear()
+
+
+def _wrap(table: Element) -> None:
+    """A table within an element of its own, by which a narrow window scrolls it."""
+    inner = Element("table")
+    inner.extend(list(table))
+    for child in list(table):
+        table.remove(child)
+    table.tag = "div"
+    table.attrib = {"class": "wide"}
+    table.append(inner)

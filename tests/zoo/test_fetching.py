@@ -1,0 +1,369 @@
+"""What is fetched is what was packed; what is wrong is said, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from semimed_monai.zoo import Bundle, Entry, Index, Store, build, fetch
+from semimed_monai.zoo.__main__ import main
+from semimed_monai.zoo.packing import write_zip
+from semimed_monai.zoo.unpacking import unpack
+
+OLD, NEW = "# knees 0.9.0\n", "# knees 0.10.0\n"
+
+
+def readme(folder: Path) -> str:
+    return (folder / "knees" / "docs" / "README.md").read_text()
+
+
+def nothing_but(folder: Path, *names: str) -> bool:
+    """Whether no draft, no download and no folder is left."""
+    return sorted(path.name for path in folder.iterdir()) == sorted(names)
+
+
+def rewrite(built: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """The index, as somebody else would have it, of the latest version."""
+    index = json.loads((built / "index.json").read_text())
+    change(index["bundles"][-1])
+    (built / "index.json").write_text(json.dumps(index))
+
+
+def plant(built: Path, fill: Callable[[zipfile.ZipFile], None]) -> None:
+    """Another zip in the latest's place, of which the index says the truth."""
+    path = built / "knees_v0.10.0.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        fill(archive)
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    facts = {"size": path.stat().st_size, "sha256": sha256(path.read_bytes()).hexdigest(), "unpacked": unpacked}
+    rewrite(built, lambda entry: entry.update(facts))
+
+
+@pytest.mark.parametrize("served", [False, True])
+def test_the_latest_or_a_version(built: Path, serving: Any, tmp_path: Path, served: bool) -> None:
+    with serving(built) as address:
+        store = Store(address if served else str(built))
+        folder, entry = fetch("knees", store, tmp_path / "got")
+        assert (folder, entry.version, readme(tmp_path / "got")) == (tmp_path / "got" / "knees", "0.10.0", NEW)
+        fetch("knees==0.9.0", store, tmp_path / "got")
+        assert readme(tmp_path / "got") == OLD
+        assert nothing_but(tmp_path / "got", "knees")
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    bundle = Bundle(tmp_path / "bundles" / "knees")
+    assert files == {*(file.as_posix() for file in bundle.files), ".fetched.json"}
+    assert (folder / "models" / "model.pt").read_bytes() == (bundle.folder / "models" / "model.pt").read_bytes()
+    packed = build([Bundle(folder)], tmp_path / "again", "http://x", tmp_path / "semimed_monai-0.1.0-py3-none-any.whl")
+    assert packed.entries[0].sha256 == Index.read(Store(str(built))).find("knees==0.9.0").sha256
+
+
+versions = st.tuples(*[st.integers(0, 30)] * 3)
+
+
+@given(st.lists(versions, min_size=1, unique=True))
+def test_versions_compare_as_numbers(numbers: list[tuple[int, int, int]]) -> None:
+    entries = [Entry("knees", "{}.{}.{}".format(*number), "0" * 64, 1, 1, "a.whl", "") for number in numbers]
+    assert Index(entries, []).find("knees").version == "{}.{}.{}".format(*max(numbers))
+
+
+def test_a_version_before_its_release_is_asked_for() -> None:
+    entries = [Entry("knees", version, "0" * 64, 1, 1, "a.whl", "") for version in ("0.9.0", "1.0.0rc1")]
+    assert Index(entries, []).find("knees").version == "0.9.0"
+    assert Index(entries, []).find("knees==1.0.0rc1").version == "1.0.0rc1"
+    assert Index(entries[1:], []).find("knees").version == "1.0.0rc1"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("hips", "the zoo has no bundle 'hips'; there are knees"),
+        ("knees==0.11.0", r"the zoo has no knees 0\.11\.0; there are 0\.9\.0, 0\.10\.0"),
+        ("knees==new", "'new' is no version: give one such as knees==0.1.0"),
+    ],
+)
+def test_what_there_is_not(built: Path, tmp_path: Path, wanted: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fetch(wanted, Store(str(built)), tmp_path / "got")
+    assert not (tmp_path / "got").exists()
+
+
+def tamper(built: Path) -> None:
+    """One bit of the weights, in a zip whose length stays."""
+    path = built / "knees_v0.10.0.zip"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(built: Path) -> None:
+    path = built / "knees_v0.10.0.zip"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def lengthen(built: Path) -> None:
+    path = built / "knees_v0.10.0.zip"
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def climb(built: Path) -> None:
+    plant(built, lambda archive: archive.writestr("knees/../../stolen.txt", "stolen"))
+
+
+def be_absolute(built: Path) -> None:
+    plant(built, lambda archive: archive.writestr("/tmp/stolen.txt", "stolen"))
+
+
+def use_backslashes(built: Path) -> None:
+    plant(built, lambda archive: archive.writestr("knees/..\\..\\stolen.txt", "stolen"))
+
+
+def be_elsewhere(built: Path) -> None:
+    plant(built, lambda archive: archive.writestr("hips/configs/metadata.json", "{}"))
+
+
+def link(built: Path) -> None:
+    entry = zipfile.ZipInfo("knees/models")
+    entry.external_attr = 0o120777 << 16
+    plant(built, lambda archive: archive.writestr(entry, "/etc"))
+
+
+def be_a_bomb(built: Path) -> None:
+    plant(built, lambda archive: archive.writestr("knees/models/model.pt", b"\0" * 10_000_000))
+
+
+def say_less(built: Path) -> None:
+    """A bomb whose index says that it is none."""
+    be_a_bomb(built)
+    rewrite(built, lambda entry: entry.update(unpacked=5000))
+
+
+def be_no_zip(built: Path) -> None:
+    plant(built, lambda archive: archive.writestr("knees/a", "a"))
+    path = built / "knees_v0.10.0.zip"
+    path.write_bytes(b"<html>not found</html>")
+    facts = {"size": path.stat().st_size, "sha256": sha256(path.read_bytes()).hexdigest()}
+    rewrite(built, lambda entry: entry.update(facts))
+
+
+def name_twice(built: Path) -> None:
+    def fill(archive: zipfile.ZipFile) -> None:
+        archive.writestr("knees/a", "a")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("knees/a", "b")
+
+    plant(built, fill)
+
+
+FAULTS = {
+    tamper: r"knees_v0\.10\.0\.zip is not the file of the zoo's index, whose SHA-256 is [0-9a-f]{64}: it was changed",
+    cut: r"knees_v0\.10\.0\.zip ends 100 bytes before its end: it is cut off",
+    lengthen: r"knees_v0\.10\.0\.zip is not the file of the zoo's index",
+    climb: r"the zip of knees is refused.*'knees/\.\./\.\./stolen\.txt', which is not in knees/",
+    be_absolute: r"refused.*'/tmp/stolen\.txt', which is not in knees/",
+    use_backslashes: r"refused.*stolen\.txt', which is not in knees/",
+    be_elsewhere: r"refused.*'hips/configs/metadata\.json', which is not in knees/",
+    link: r"refused.*'knees/models' in it is a link or a device",
+    be_a_bomb: r"refused.*1 files of 10000000 bytes out of \d+ are more than a bundle has",
+    say_less: r"refused.*its files are 10000000 bytes, and the index says 5000",
+    be_no_zip: r"refused.*not a zip file",
+    name_twice: r"refused.*two files of one name",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("older", [False, True], ids=["first", "over an older copy"])
+def test_a_bad_zip_is_refused(
+    built: Path, serving: Any, tmp_path: Path, fault: Callable[[Path], None], older: bool
+) -> None:
+    got = tmp_path / "deep" / "got"
+    if older:
+        fetch("knees==0.9.0", Store(str(built)), got)
+    fault(built)
+    with serving(built) as address, pytest.raises(ValueError, match=FAULTS[fault]):
+        fetch("knees", Store(address), got)
+    if older:
+        assert readme(got) == OLD
+        assert nothing_but(got, "knees")
+    else:
+        assert not (tmp_path / "deep").exists()
+    assert list(tmp_path.rglob("stolen*")) == []
+
+
+def test_a_file_that_is_longer_than_its_zip_says(tmp_path: Path) -> None:
+    """The sizes of its directory are lies, as a bomb's are: what comes out is counted, and compared."""
+    (tmp_path / "big").write_bytes(b"\0" * 9000)
+    write_zip(tmp_path / "a.zip", {"knees/big": tmp_path / "big"})
+    content = (tmp_path / "a.zip").read_bytes()
+    honest, lie = (9000).to_bytes(4, "little"), (90).to_bytes(4, "little")
+    place = content.rindex(honest)
+    (tmp_path / "a.zip").write_bytes(content[:place] + lie + content[place + 4 :])
+    (tmp_path / "out").mkdir()
+    with pytest.raises(ValueError, match="the zip of knees is refused"):
+        unpack(tmp_path / "a.zip", "knees", 90, tmp_path / "out")
+    assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*") if file.is_file()) <= 90
+
+
+def test_a_dead_server(tmp_path: Path, free_port: int) -> None:
+    address = f"http://127.0.0.1:{free_port}"
+    with pytest.raises(ConnectionError, match=rf"{address}/index\.json cannot be had .*refused.*start the server"):
+        fetch("knees", Store(address), tmp_path / "got")
+    with pytest.raises(FileNotFoundError, match=r"there is no .*index\.json: give a folder that"):
+        fetch("knees", Store(str(tmp_path)), tmp_path / "got")
+    assert not (tmp_path / "got").exists()
+
+
+def test_a_server_of_something_else(built: Path, serving: Any, tmp_path: Path) -> None:
+    with serving(built) as address, pytest.raises(FileNotFoundError, match=r"index\.json is not there \(404"):
+        fetch("knees", Store(f"{address}/below"), tmp_path / "got")
+    (built / "index.json").write_text('{"format": "another"}')
+    with serving(built) as address, pytest.raises(ValueError, match=r"is no index of a zoo .*'another'"):
+        fetch("knees", Store(address), tmp_path / "got")
+    assert not (tmp_path / "got").exists()
+
+
+@pytest.mark.parametrize(
+    "strange", [{"name": "../knees"}, {"version": "../1"}, {"wheel": "../a.whl"}, {"size": 0}, {"size": "all"}]
+)
+def test_an_index_that_leads_elsewhere(built: Path, tmp_path: Path, strange: dict[str, Any]) -> None:
+    rewrite(built, lambda entry: entry.update(strange))
+    with pytest.raises(ValueError, match="is no index of a zoo"):
+        fetch("knees", Store(str(built)), tmp_path / "got")
+    assert not (tmp_path / "got").exists()
+
+
+def test_a_server_that_dies_on_the_way(built: Path, tmp_path: Path) -> None:
+    """It says how long the zip is, sends half of it and hangs up."""
+
+    class Dying(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = (built / self.path.strip("/")).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content if self.path.endswith(".json") else content[: len(content) // 2])
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Dying) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        try:
+            store = Store(f"http://127.0.0.1:{server.server_address[1]}")
+            with pytest.raises((ValueError, ConnectionError), match=r"cut off|cannot be had"):
+                fetch("knees", store, tmp_path / "got")
+        finally:
+            server.shutdown()
+    assert not (tmp_path / "got").exists()
+
+
+class Stopped(Store):
+    """Ctrl-C in the middle of the zip."""
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        with super().open(name) as file:
+            if name.endswith(".zip"):
+                read = file.read
+                parts = iter([read(500)])
+
+                def stop(_: int) -> bytes:
+                    try:
+                        return next(parts)
+                    except StopIteration:
+                        raise KeyboardInterrupt from None
+
+                yield type("Stopping", (), {"read": staticmethod(stop)})()
+            else:
+                yield file
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_ctrl_c_leaves_what_there_was(built: Path, tmp_path: Path, older: bool) -> None:
+    if older:
+        fetch("knees==0.9.0", Store(str(built)), tmp_path / "got")
+    with pytest.raises(KeyboardInterrupt):
+        fetch("knees", Stopped(str(built)), tmp_path / "got")
+    assert (readme(tmp_path / "got") == OLD) if older else not (tmp_path / "got").exists()
+    assert not older or nothing_but(tmp_path / "got", "knees")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """64 KiB, which a bundle with random weights of 200 KB fills."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only the superuser can mount a small disk, and not everywhere")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("weights", [b"", os.urandom(200_000)], ids=["unpacked it does not fit", "it does not fit"])
+def test_a_full_disk(
+    make_bundle: Callable[..., Path], wheel: Path, small_disk: Path, tmp_path: Path, weights: bytes
+) -> None:
+    build([Bundle(make_bundle())], tmp_path / "zoo", "http://x", wheel)
+    got = small_disk / "got"
+    fetch("knees", Store(str(tmp_path / "zoo")), got)
+    large = make_bundle(version="0.2.0", weights=weights or os.urandom(2000) * 50)
+    build([Bundle(large)], tmp_path / "zoo", "http://x", wheel)
+    with pytest.raises(OSError, match=r"knees cannot be written \(.*(are free|No space left).*\): make room there"):
+        fetch("knees", Store(str(tmp_path / "zoo")), got)
+    assert readme(got) == "# knees 0.1.0\n"
+    assert nothing_but(got, "knees")
+
+
+def test_what_was_changed_is_not_lost(built: Path, tmp_path: Path) -> None:
+    got, store = tmp_path / "got", Store(str(built))
+    fetch("knees==0.9.0", store, got)
+    (got / "knees" / "models" / "model.pt").write_bytes(b"trained for a week")
+    with pytest.raises(ValueError, match=r"got/knees holds model\.pt, which is no result"):
+        fetch("knees", store, got)
+    assert readme(got) == OLD
+    (got / "mine" / "knees").mkdir(parents=True)
+    (got / "mine" / "knees" / "notes.txt").touch()
+    with pytest.raises(ValueError, match=r"knees holds notes\.txt"):
+        fetch("knees", store, got / "mine")
+    (got / "linked").mkdir()
+    (got / "linked" / "knees").symlink_to(got / "knees")
+    with pytest.raises(ValueError, match=r"linked/knees is a link or a file"):
+        fetch("knees", store, got / "linked")
+
+
+def test_the_commands(built: Path, serving: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(built) as address:
+        main(["list", "--from", address])
+        assert capsys.readouterr().out.startswith("knees 0.10.0 (also 0.9.0)  0.0 MB")
+        main(["fetch", "knees==0.9.0", "--from", address, "--to", str(tmp_path / "got")])
+        assert capsys.readouterr().out == f"knees 0.9.0 is in {tmp_path / 'got' / 'knees'}\n"
+    with pytest.raises(SystemExit) as ended:
+        main(["fetch", "hips", "--from", str(built), "--to", str(tmp_path / "got")])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: the zoo has no bundle 'hips'; there are knees\n"
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", str(tmp_path)])
+    assert "is no built zoo" in capsys.readouterr().err
+
+
+def test_a_newer_library_is_named(
+    make_bundle: Callable[..., Path], wheel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newer = wheel.rename(wheel.with_name("semimed_monai-99.0.0-py3-none-any.whl"))
+    build([Bundle(make_bundle())], tmp_path / "zoo", "http://x", newer)
+    main(["fetch", "knees", "--from", str(tmp_path / "zoo"), "--to", str(tmp_path / "got")])
+    said = capsys.readouterr().out
+    assert f"it was packed with a newer library: pip install {tmp_path / 'zoo' / newer.name}" in said
