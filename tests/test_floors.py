@@ -22,7 +22,7 @@ ALLOWED = {
     "reports": GROUND | SHARED | {"engines", "handlers", "reports"},
     "ensembles": GROUND | SHARED | {"reports", "ensembles"},
     "experiments": SHARED | {"messages", "overrides", "reports", "experiments"},
-    "zoo": SHARED | {"messages", "overrides", "zoo"},
+    "zoo": SHARED | {"messages", "overrides", "experiments", "zoo"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -18,10 +18,12 @@ from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
+from tqdm import tqdm
 
 import semimed_monai
 from semimed_monai.zoo.building import build
 from semimed_monai.zoo.bundles import find_bundles
+from semimed_monai.zoo.checks import check
 from semimed_monai.zoo.fetching import fetch
 from semimed_monai.zoo.index import Entry, Index
 from semimed_monai.zoo.serving import HOST, PORT, open_server
@@ -43,6 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.exit(130, "\nstopped\n")
     if failed:
         parser.exit(1)
+
+
+def _check(given: argparse.Namespace) -> bool:
+    bundles = find_bundles(given.bundles)
+    count = 0
+    for bundle in tqdm(bundles, desc="checking", unit="bundle", file=sys.stderr, disable=None, leave=False):
+        for finding in check(bundle, given.weights, given.quick):
+            tqdm.write(str(finding), file=sys.stdout)
+            count += 1
+    _say(f"{count or 'no'} fault{'' if count == 1 else 's'} in {len(bundles)} bundle{'' if len(bundles) == 1 else 's'}")
+    return bool(count)
 
 
 def _build(given: argparse.Namespace) -> None:
@@ -94,6 +107,10 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(do=do)
         return command
 
+    checking = add("check", _check, "find what is wrong with bundles: a line each, and exit code 1 if there is any")
+    _add_bundles(checking)
+    checking.add_argument("--weights", action="store_true", help="models/model.pt must be there")
+    checking.add_argument("--quick", action="store_true", help="look at files only, and build no network")
     packing = add("build", _build, "pack bundles, with the library's wheel and a catalogue, into a folder")
     _add_bundles(packing)
     packing.add_argument("--out", type=Path, default=BUILT, help=f"the folder (default {BUILT})")

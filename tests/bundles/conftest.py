@@ -16,6 +16,7 @@ from monai.bundle import ConfigParser
 from processes import run_forked, run_new, run_ranks
 
 from semimed_monai.data.phantoms import knee_phantom_set
+from semimed_monai.zoo.checks.metadata import SCHEMA
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 SECONDS = 300
@@ -215,62 +216,6 @@ def dicom_errors() -> Callable[[Path], str]:
 
 
 @pytest.fixture(scope="session")
-def metadata_schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What verify_metadata holds metadata.json to; a file that is there is not downloaded.
-
-    The keys that MONAI's own schema and its model zoo want, as strict as their descriptions; the file itself is not
-    part of MONAI.
-    """
-    text, texts = {"type": "string", "minLength": 1}, {"type": "object", "additionalProperties": {"type": "string"}}
-    version = {"type": "string", "pattern": r"^\d+\.\d+\.\d+"}
-    side = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^(\*|\d+|\d*\*?[np].*)$"}]}
-    tensor = {
-        "type": "object",
-        "required": ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range", "is_patch_data"],
-        "properties": {
-            "type": {"enum": ["image", "series", "tuples", "probabilities"]},
-            "format": text,
-            "modality": text,
-            "num_channels": {"type": "integer", "minimum": 1},
-            "spatial_shape": {"type": "array", "items": side, "minItems": 1},
-            "dtype": {"enum": ["float16", "float32", "float64", "int64"]},
-            "value_range": {"type": "array", "items": {"type": "number"}, "maxItems": 2},
-            "is_patch_data": {"type": "boolean"},
-            "channel_def": {"type": "object", "propertyNames": {"pattern": r"^\d+$"}, "additionalProperties": text},
-        },
-        "additionalProperties": False,
-    }
-    tensors = {"type": "object", "minProperties": 1, "additionalProperties": tensor}
-    versions = ("version", "monai_version", "pytorch_version", "numpy_version")
-    texts_wanted = ("schema", "name", "task", "description", "authors", "copyright", "intended_use", "data_source")
-    classes = ("image_classes", "label_classes", "pred_classes")
-    schema = {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "type": "object",
-        "required": [
-            *versions,
-            *texts_wanted,
-            *classes,
-            "changelog",
-            "required_packages_version",
-            "eval_metrics",
-            "references",
-            "network_data_format",
-        ],
-        "properties": {
-            **dict.fromkeys(versions, version),
-            **dict.fromkeys((*texts_wanted, *classes), text),
-            "changelog": texts,
-            "required_packages_version": {"type": "object", "additionalProperties": version},
-            "eval_metrics": {"type": "object"},
-            "references": {"type": "array", "items": text, "minItems": 1},
-            "network_data_format": {
-                "type": "object",
-                "required": ["inputs", "outputs"],
-                "properties": {"inputs": tensors, "outputs": tensors},
-            },
-        },
-    }
-    file = tmp_path_factory.mktemp("schema") / "meta_schema.json"
-    file.write_text(json.dumps(schema))
-    return file
+def metadata_schema() -> Path:
+    """What verify_metadata holds metadata.json to; a file that is there is not downloaded."""
+    return SCHEMA

@@ -1,0 +1,144 @@
+"""The deployed network as metadata.json says that it is, and the two preprocessings on one image.
+
+Looked for: MONAI's verify_net_in_out compares the number of channels and the dtype, its ckpt_export is run by the
+public zoo; neither looks at the output's size or values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_in_out
+from PIL import Image
+
+from semimed_monai.messages import cause_of
+from semimed_monai.zoo.bundles import METADATA, Bundle
+from semimed_monai.zoo.checks.finding import Finding
+from semimed_monai.zoo.checks.layout import INFERENCE, TRAIN, WEIGHTS
+from semimed_monai.zoo.checks.metadata import SCHEMA
+
+_N = 2
+_SIDE = 64
+
+
+def shapes(bundle: Bundle) -> Iterator[Finding]:
+    """MONAI's verify_metadata and verify_net_in_out; then the output's size, and its values."""
+    config, meta = str(bundle.folder / INFERENCE), str(bundle.folder / METADATA)
+    if wrong := _said(lambda: verify_metadata(meta_file=meta, filepath=str(SCHEMA))):
+        yield Finding(bundle.name, METADATA, f"MONAI's verify_metadata: {wrong}", "correct it")
+    if wrong := _said(lambda: verify_net_in_out("network_def", meta, config, device="cpu", n=_N, **_roots(bundle))):
+        what = f"network_def of {INFERENCE} is not what it says; MONAI's verify_net_in_out: {wrong}"
+        yield Finding(bundle.name, METADATA, what, "correct network_data_format, or the network")
+        return
+    formats = bundle.metadata["network_data_format"]
+    given, said = formats["inputs"]["image"], formats["outputs"]["pred"]
+    network = _parser(bundle, INFERENCE).get_parsed_content("network_def").eval()
+    with torch.no_grad():
+        found = network(torch.rand(1, given["num_channels"], *_sides(given)))
+    if list(found.shape[2:]) != _sides(said):
+        what = f"outputs/pred: its size is {list(found.shape[2:])} where spatial_shape says {_sides(said)}"
+        yield Finding(bundle.name, METADATA, what, "correct spatial_shape")
+    low, high = said["value_range"]
+    if not low <= float(found.min()) <= float(found.max()) <= high:
+        what = f"outputs/pred: values from {float(found.min()):.3g} to {float(found.max()):.3g}, not {low} to {high}"
+        yield Finding(bundle.name, METADATA, what, "correct value_range")
+
+
+def exported(bundle: Bundle) -> Iterator[Finding]:
+    """MONAI's ckpt_export, and that the result is one, where there are weights."""
+    if not (bundle.folder / WEIGHTS).is_file():
+        return
+    with TemporaryDirectory() as folder:
+        file = str(Path(folder) / "model.ts")
+        wrong = _said(
+            lambda: ckpt_export(
+                "network_def",
+                filepath=file,
+                ckpt_file=str(bundle.folder / WEIGHTS),
+                meta_file=str(bundle.folder / METADATA),
+                config_file=str(bundle.folder / INFERENCE),
+                **_roots(bundle),
+            )
+        ) or _said(lambda: torch.jit.load(file))  # type: ignore[no-untyped-call]
+    if wrong:
+        what = f"it cannot be exported; MONAI's ckpt_export: {wrong}"
+        yield Finding(bundle.name, WEIGHTS, what, "take the weights and the network.json of one training")
+
+
+def prepared_images(bundle: Bundle) -> Iterator[Finding]:
+    """One picture, prepared by both."""
+    channels = bundle.metadata["network_data_format"]["inputs"]["image"]["num_channels"]
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "picture.png"
+        noise = np.random.default_rng(0).integers(0, 256, (_SIDE, _SIDE, 3), dtype=np.uint8)
+        Image.fromarray(noise if channels == 3 else noise[..., 0]).save(file)
+        item = {"id": file.name, "group": file.name, "image": str(file), "slice": None}
+        try:
+            trained, used = (
+                _parser(bundle, config, image_size=_SIDE, dataset_dir=folder).get_parsed_content(key)(dict(item))[
+                    "image"
+                ]
+                for config, key in ((TRAIN, "train#preprocessing"), (INFERENCE, "preprocessing"))
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a config raises is a finding
+            what = f"its preprocessing cannot read a picture: {_first_line(error)}"
+            yield Finding(bundle.name, INFERENCE, what, "run it on an image, and correct what it says")
+            return
+    if trained.shape != used.shape or not torch.equal(torch.as_tensor(trained), torch.as_tensor(used)):
+        what = f"it prepares the same picture otherwise than {TRAIN}"
+        yield Finding(bundle.name, INFERENCE, what, "prepare images as train#preprocessing does")
+
+
+def _parser(bundle: Bundle, config: str, **settings: Any) -> ConfigParser:
+    parser = ConfigParser()
+    parser.read_config(str(bundle.folder / config))
+    for name, value in {**_roots(bundle), **settings}.items():
+        parser[name] = value
+    return parser
+
+
+def _roots(bundle: Bundle) -> dict[str, Any]:
+    return {"bundle_root": str(bundle.folder.resolve())}
+
+
+def _sides(tensor: dict[str, Any]) -> list[int]:
+    """The spatial shape where n is what the checks take for it, and * and p are 1."""
+    return [_side(str(side)) for side in tensor["spatial_shape"]]
+
+
+def _side(text: str) -> int:
+    """One side.
+
+    >>> _side("16*n"), _side("*"), _side("32")
+    (32, 1, 32)
+    """
+    base, *rest = text.split("*", 1)
+    return (int(base) if base else 1) * (_N if rest and rest[0].endswith("n") else 1)
+
+
+def _said(action: Callable[[], object]) -> str:
+    """What an action fails with, or ""; MONAI prints and logs its arguments, which is not of interest."""
+    logging.disable(logging.INFO)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            action()
+    except Exception as error:  # noqa: BLE001 - whatever MONAI raises is a finding
+        return _first_line(error)
+    finally:
+        logging.disable(logging.NOTSET)
+    return ""
+
+
+def _first_line(error: Exception) -> str:
+    cause = cause_of(error)
+    return next((line.strip() for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
