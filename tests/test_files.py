@@ -134,5 +134,5 @@ def test_what_cannot_be_read_is_not_said_to_be_written(tmp_path: Path) -> None:
     missing, target = tmp_path / "elsewhere", tmp_path / "a" / "b"
     with pytest.raises(FileNotFoundError, match=r"No such file or directory: .*elsewhere"), whole(target):
         missing.read_text()
-    with pytest.raises(ConnectionError, match="^nobody answers$"), whole_folder(target, bool):
+    with pytest.raises(ConnectionError, match=r"^nobody answers$"), whole_folder(target, bool):
         raise ConnectionError("nobody answers")

@@ -26,6 +26,7 @@ from semimed_monai.zoo.bundles import find_bundles
 from semimed_monai.zoo.checks import check
 from semimed_monai.zoo.fetching import fetch
 from semimed_monai.zoo.index import Entry, Index
+from semimed_monai.zoo.pushing import TARGETS, push
 from semimed_monai.zoo.serving import HOST, PORT, open_server
 from semimed_monai.zoo.store import Store
 
@@ -89,6 +90,10 @@ def _fetch(given: argparse.Namespace) -> None:
         _say(f"it was packed with a newer library: pip install {store.address(entry.wheel)}")
 
 
+def _push(given: argparse.Namespace) -> None:
+    push(given.zoo, given.to, given.repository, given.dry_run, _say)
+
+
 def _is_newer(entry: Entry) -> bool:
     """Whether the wheel beside the bundle is of a later library than this one."""
     return parse_wheel_filename(entry.wheel)[1] > Version(semimed_monai.__version__)
@@ -126,6 +131,11 @@ def _parser() -> argparse.ArgumentParser:
     fetching.add_argument("wanted", metavar="NAME[==VERSION]", help="the latest without a version")
     _add_source(fetching)
     fetching.add_argument("--to", type=Path, default=Path(), help="the folder for its folder NAME (default: here)")
+    pushing = add("push", _push, "put a built zoo's latest bundles on the Hugging Face hub or into a GitHub release")
+    pushing.add_argument("repository", help="OWNER for huggingface, OWNER/REPOSITORY/TAG for github")
+    pushing.add_argument("--to", choices=TARGETS, required=True)
+    pushing.add_argument("--zoo", type=Path, default=BUILT, help=f"what `build` wrote (default {BUILT})")
+    pushing.add_argument("--dry-run", action="store_true", help="only say what would be done")
     return parser
 
 

@@ -1,0 +1,102 @@
+"""A built zoo to where the public keeps bundles, in the form that `monai.bundle download` reads there.
+
+On the Hugging Face hub a bundle is a repository OWNER/NAME whose tags are its versions (--source huggingface_hub); on
+GitHub a release holds the zips (--source github --repo OWNER/REPOSITORY/TAG).
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from semimed_monai.files import digest_of
+from semimed_monai.zoo.index import FILE, Entry, Index
+from semimed_monai.zoo.store import Store
+from semimed_monai.zoo.unpacking import unpack
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do at a hub, and what it is in a line."""
+
+    line: str
+    do: Callable[[], object]
+
+
+def push(folder: Path, to: str, repository: str, dry_run: bool, say: Callable[[str], None]) -> None:
+    """The latest version of each bundle.
+
+    Args:
+        folder: the built zoo.
+        to: one of TARGETS.
+        repository: OWNER for huggingface, OWNER/REPOSITORY/TAG for github.
+        dry_run: only say what would be done.
+        say: is given each step's line.
+
+    Raises:
+        ValueError: a repository of another form, or a zip that is not what the index says.
+        OSError: there is no zoo, or what pushes is not installed.
+    """
+    entries = Index.read(Store(str(folder))).latest()
+    for entry in entries:
+        if digest_of(folder / entry.file) != entry.sha256:
+            raise ValueError(f"{folder / entry.file} is not what {FILE} says: build the zoo again")
+    for step in TARGETS[to](folder, entries, repository, dry_run):
+        say(step.line)
+        if not dry_run:
+            step.do()
+
+
+def _to_huggingface(folder: Path, entries: Sequence[Entry], owner: str, dry_run: bool) -> list[Step]:
+    if not owner or "/" in owner:
+        raise ValueError(f"{owner!r} is no owner on the Hugging Face hub: give OWNER; each bundle is OWNER/NAME there")
+    if not dry_run and find_spec("huggingface_hub") is None:
+        raise ModuleNotFoundError(
+            "huggingface_hub is not installed, which pushes to the hub: pip install huggingface_hub"
+        )
+    return [
+        Step(
+            f"{folder / entry.file} as {owner}/{entry.name}, tag {entry.version}",
+            partial(_upload, folder, entry, f"{owner}/{entry.name}"),
+        )
+        for entry in entries
+    ]
+
+
+def _upload(folder: Path, entry: Entry, repository: str) -> None:
+    hub = import_module("huggingface_hub").HfApi()
+    hub.create_repo(repository, exist_ok=True)
+    with TemporaryDirectory() as unpacked:
+        unpack(folder / entry.file, entry.name, entry.unpacked, Path(unpacked))
+        hub.upload_folder(repo_id=repository, folder_path=unpacked, commit_message=f"version {entry.version}")
+    hub.create_tag(repository, tag=entry.version)
+
+
+def _to_github(folder: Path, entries: Sequence[Entry], repository: str, dry_run: bool) -> list[Step]:
+    parts = repository.split("/")
+    if len(parts) != 3 or not all(parts):
+        raise ValueError(f"{repository!r} is no release: give OWNER/REPOSITORY/TAG")
+    if not dry_run and shutil.which("gh") is None:
+        raise FileNotFoundError("there is no gh, GitHub's command, which uploads to a release: install it and log in")
+    owner, name, tag = parts
+    wheels = dict.fromkeys(entry.wheel for entry in entries)
+    files = [str(folder / file) for file in (*(entry.file for entry in entries), *wheels)]
+    command = ["gh", "release", "upload", tag, *files, "--repo", f"{owner}/{name}"]
+    return [Step(shlex.join(command), partial(_run, command))]
+
+
+def _run(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - gh, with our files
+    if done.returncode:
+        raise ValueError(f"{command[0]} says: {done.stderr.strip()}")
+
+
+TARGETS = {"huggingface": _to_huggingface, "github": _to_github}

@@ -1,0 +1,171 @@
+"""The catalogue says what is in the zips, does nothing, and can be read in a browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browser import Browser, chromium
+from PIL import Image
+
+from semimed_monai.zoo import Bundle, build, find_bundles
+from semimed_monai.zoo.catalogue.card import card_html, table_command
+from semimed_monai.zoo.catalogue.phantoms import draw_phantoms
+
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+BINARY = shutil.which("chromium")
+PHONE, DESKTOP = 390, 1280
+
+EVIL = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
+
+TOO_WIDE = """width => [...document.querySelectorAll('body *')].filter(element => !element.closest('.wide table')
+    && element.getBoundingClientRect().right > width + 0.5).map(element => element.outerHTML.slice(0, 90))"""
+
+
+def test_a_card_does_nothing() -> None:
+    card = f"# {EVIL}\n\n[a](javascript:alert(1)) [b](https://monai.io) [c](../LICENSE)\n\n![d](http://x/a.png)\n\n{EVIL}\n"
+    html = str(card_html(card, {}))
+    assert not re.search(r"<(script|img)", html)
+    assert re.findall(r'<a [^>]*href="([^"]*)"', html) == ["https://monai.io"]
+    assert "javascript" not in html
+    assert html.startswith("<h3>&lt;script&gt;")
+
+
+def test_a_card_has_its_tables_and_pictures() -> None:
+    html = str(card_html("| a | b |\n|---|---|\n| 1 | `2` |\n\n![shown](a.png) ![lost](b.png)\n", {"a.png": b"png"}))
+    assert '<div class="wide"><table>' in re.sub(r">\s+<", "><", html)
+    assert "<td><code>2</code></td>" in html
+    assert 'src="data:image/png;base64,cG5n"' in html
+    assert "<span>lost</span>" in html
+
+
+def test_which_command_made_a_table() -> None:
+    text = (
+        "## Data\n\n```bash\npython -m monai.bundle run x\n```\n\n## Performance\n\n```bash\npython -m other\n{}\n```\n"
+    )
+    command = "python -m semimed_monai.experiments bundles/a/experiments/b.json --seeds 3"
+    assert table_command(text.format(command)) == command
+    assert table_command(text.format("")) == ""
+    assert table_command("") == ""
+
+
+@pytest.fixture
+def page(make_bundle: Callable[..., Path], wheel: Path, tmp_path: Path) -> str:
+    folder = make_bundle(
+        "knees",
+        description=EVIL,
+        task="grading",
+        image_classes="a slice",
+        eval_metrics={"source": "docs/README.md", "auc": 0.9},
+        network_data_format={
+            "inputs": {"image": {"num_channels": 1, "spatial_shape": ["16*n"], "value_range": [0, 1]}}
+        },
+    )
+    (folder / "docs" / "README.md").write_text(
+        f"# {EVIL}\n\n## Performance\n\n```bash\npython -m monai.bundle run x\n```\n"
+    )
+    build([Bundle(folder), Bundle(make_bundle("chests"))], tmp_path / "zoo", "http://127.0.0.1:8000", wheel)
+    return (tmp_path / "zoo" / "index.html").read_text()
+
+
+def test_a_bundle_on_the_page(page: str) -> None:
+    for said in (
+        *(
+            "grading",
+            "a slice",
+            "1 × 16*n, 0 to 1",
+            "auc <b>0.9</b>",
+            "made by</span> <code>python -m monai.bundle run x",
+        ),
+        *('href="knees_v0.1.0.zip"', 'href="chests_v0.1.0.zip"', 'href="semimed_monai-0.1.0-py3-none-any.whl"'),
+        *("with weights", "none measured yet"),
+    ):
+        assert said in page
+    assert "<script" not in page
+    assert "onerror=alert(1)>" not in page
+    assert "<img" not in page
+
+
+def test_a_drawing_of_phantoms(
+    copy_of: Callable[[str, Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEMIMED_CACHE", str(tmp_path / "cache"))
+    folder = copy_of("cartilage_segmentation", tmp_path)
+    kept = (folder / "docs" / "phantoms.png").read_bytes()
+    with Image.open(draw_phantoms(Bundle(folder))) as picture:
+        assert picture.size == (6 * 130 + 2, 132)
+        drawn = np.asarray(picture)
+    shown = np.asarray(Image.open(folder / "docs" / "phantoms.png"))
+    assert drawn.std() > 20
+    assert np.array_equal(drawn, shown)
+    assert len(kept) > 1000
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of this project's bundles, without the time that a wheel takes."""
+    folder = tmp_path_factory.mktemp("catalogue")
+    wheel = folder / "semimed_monai-0.1.0-py3-none-any.whl"
+    wheel.write_bytes(b"wheel")
+    bundles = find_bundles([file.parents[1] for file in sorted(BUNDLES.glob("*/configs/metadata.json"))])
+    build(bundles, folder / "zoo", "http://127.0.0.1:8000", wheel)
+    return folder / "zoo" / "index.html"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if BINARY is None:
+        pytest.skip("there is no chromium: apt-get install chromium")
+    with chromium(BINARY, tmp_path_factory.mktemp("profile")) as running:
+        yield running
+
+
+@pytest.fixture(params=[PHONE, DESKTOP])
+def opened(request: pytest.FixtureRequest, browser: Browser, catalogue: Path) -> Browser:
+    browser.said.clear()
+    browser.asked.clear()
+    browser.open(catalogue, width=request.param)
+    browser.run("document.querySelectorAll('details').forEach(element => element.open = true)")
+    return browser
+
+
+def test_it_renders_and_asks_for_nothing(opened: Browser, catalogue: Path) -> None:
+    assert opened.run("document.compatMode") == "CSS1Compat"
+    assert opened.said == []
+    assert {address for address in opened.asked if not address.startswith("data:")} == {catalogue.as_uri()}
+
+
+def test_every_bundle_is_there_with_picture_card_and_download(opened: Browser, catalogue: Path) -> None:
+    names = [
+        bundle.name for bundle in find_bundles([file.parents[1] for file in BUNDLES.glob("*/configs/metadata.json")])
+    ]
+    found: dict[str, Any] = opened.run(
+        """Object.fromEntries([...document.querySelectorAll('section.bundle')].map(section => [section.id, {
+            picture: section.querySelector('figure img').naturalWidth,
+            download: section.querySelector('a.download').getAttribute('href'),
+            card: section.querySelector('.model-card').innerText.length}]))"""
+    )
+    assert sorted(found) == sorted(names)
+    for shown in found.values():
+        assert shown["picture"] > 100
+        assert shown["card"] > 1000
+        assert (catalogue.parent / shown["download"]).is_file()
+    assert opened.run("[...document.images].filter(image => !image.naturalWidth || !image.alt).length") == 0
+
+
+def test_nothing_is_wider_than_the_window(opened: Browser) -> None:
+    assert opened.run(f"({TOO_WIDE})({opened.width})") == []
+    assert opened.run("document.documentElement.scrollWidth") <= opened.width
+
+
+def test_its_screenshot_is_not_blank(opened: Browser, tmp_path: Path) -> None:
+    opened.run("document.querySelectorAll('details').forEach(element => element.open = false)")
+    opened.screenshot(tmp_path / "page.png")
+    pixels = np.asarray(Image.open(tmp_path / "page.png").convert("L"))
+    assert pixels.shape[0] > 2000
+    assert 0.01 < (pixels < 128).mean() < 0.6

@@ -1,0 +1,88 @@
+"""What would be pushed, and what is not there to push with; nothing is pushed here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from semimed_monai.zoo.__main__ import main
+from semimed_monai.zoo.pushing import push
+
+
+def pushed(capsys: pytest.CaptureFixture[str], built: Path, *arguments: str) -> list[str]:
+    main(["push", "--zoo", str(built), *arguments])
+    return capsys.readouterr().out.splitlines()
+
+
+def test_to_the_hub(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """MONAI reads OWNER/NAME at the tag of the version there; the latest version only."""
+    lines = pushed(capsys, built, "--to", "huggingface", "me", "--dry-run")
+    assert lines == [f"{built / 'knees_v0.10.0.zip'} as me/knees, tag 0.10.0"]
+
+
+def test_into_a_release(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """MONAI reads OWNER/REPOSITORY/TAG there."""
+    lines = pushed(capsys, built, "--to", "github", "me/bundles/hosting", "--dry-run")
+    files = f"{built / 'knees_v0.10.0.zip'} {built / 'semimed_monai-0.1.0-py3-none-any.whl'}"
+    assert lines == [f"gh release upload hosting {files} --repo me/bundles"]
+
+
+def test_the_hub_gets_the_bundle_s_files(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+
+    class HfApi:
+        def create_repo(self, repository: str, *, exist_ok: bool) -> None:
+            called.append((repository, exist_ok))
+
+        def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> None:
+            files = {
+                file.relative_to(folder_path).as_posix() for file in Path(folder_path).rglob("*") if file.is_file()
+            }
+            called.append((repo_id, files, commit_message))
+
+        def create_tag(self, repository: str, *, tag: str) -> None:
+            called.append((repository, tag))
+
+    monkeypatch.setattr("semimed_monai.zoo.pushing.find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(HfApi=HfApi))
+    push(built, "huggingface", "me", False, lambda line: None)
+    files = {"LICENSE", "configs/inference.json", "configs/metadata.json", "docs/README.md", "models/model.pt"}
+    assert called == [("me/knees", True), ("me/knees", files, "version 0.10.0"), ("me/knees", "0.10.0")]
+
+
+def refuse_nothing(built: Path) -> None:
+    pass
+
+
+def damage(built: Path) -> None:
+    (built / "knees_v0.10.0.zip").write_bytes(b"damaged")
+
+
+@pytest.mark.parametrize(
+    ("to", "repository", "before", "message"),
+    [
+        ("huggingface", "me/bundles", refuse_nothing, "is no owner on the Hugging Face hub: give OWNER"),
+        ("github", "me/bundles", refuse_nothing, "'me/bundles' is no release: give OWNER/REPOSITORY/TAG"),
+        ("huggingface", "me", refuse_nothing, "huggingface_hub is not installed.*pip install huggingface_hub"),
+        ("github", "me/bundles/tag", refuse_nothing, "there is no gh"),
+        ("github", "me/bundles/tag", damage, r"knees_v0\.10\.0\.zip is not what index\.json says"),
+    ],
+)
+def test_what_cannot_be_pushed(
+    built: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    to: str,
+    repository: str,
+    before: Callable[[Path], None],
+    message: str,
+) -> None:
+    monkeypatch.setattr("semimed_monai.zoo.pushing.find_spec", lambda name: None)
+    monkeypatch.setattr("semimed_monai.zoo.pushing.shutil.which", lambda name: None)
+    before(built)
+    with pytest.raises((ValueError, OSError, ModuleNotFoundError), match=message):
+        push(built, to, repository, False, lambda line: None)
