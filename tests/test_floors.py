@@ -50,6 +50,13 @@ def test_no_import_runs_up_a_floor(file: Path) -> None:
         assert imported_rooms(file) <= ALLOWED[room_of(file)]
 
 
+def test_the_zoo_names_no_bundle() -> None:
+    names = [folder.name for folder in (PACKAGE.parent / "bundles").iterdir()]
+    assert len(names) > 5
+    for file in [module for module in MODULES if room_of(module) == "zoo"]:
+        assert not [name for name in names if name in file.read_text()], file
+
+
 @pytest.mark.parametrize("room", ["engines", "handlers", "views"])
 def test_the_engine_names_no_method(room: str) -> None:
     for file in [module for module in MODULES if room_of(module) == room]:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from semimed_monai.networks import deployed_network
 from semimed_monai.zoo import Bundle, Store, build, fetch
+from semimed_monai.zoo.checks.networks import exported
 from semimed_monai.zoo.wheel import build_wheel, library_sources
 
 NAME = "cartilage_segmentation"
@@ -81,6 +82,10 @@ def test_monai_loads_it(zoo: Path, with_weights: Path, tmp_path: Path) -> None:
     weights = torch.load(with_weights / "models" / "model.pt", weights_only=True)
     assert type(network).__name__ == "DeployedSegmenter"
     assert all(torch.equal(weights[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_network_with_its_weights_is_exported(with_weights: Path) -> None:
+    assert list(exported(Bundle(with_weights))) == []
 
 
 @pytest.mark.slow

@@ -50,9 +50,9 @@ def test_the_section_s_commands(
         stderr=subprocess.PIPE,
         text=True,
     ) as server:
-        assert server.stdout is not None
-        assert f"http://127.0.0.1:{port}/" in server.stdout.readline()
         try:
+            assert server.stdout is not None
+            assert f"http://127.0.0.1:{port}/" in server.stdout.readline()
             for line in rest:
                 code, said = run_program(*shlex.split(line)[2:], cwd=tmp_path)
                 assert code == 0, said

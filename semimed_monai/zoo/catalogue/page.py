@@ -30,6 +30,7 @@ class Shown:
         entry, older: its latest version, and the others.
         metadata: metadata.json.
         picture: a data URI, or "".
+        phantoms: whether it shows some.
         card: the model card.
         command: which makes the card's table, or "".
         has_weights: whether there are any in the zip.
@@ -39,6 +40,7 @@ class Shown:
     older: Sequence[Entry]
     metadata: Mapping[str, Any]
     picture: str
+    phantoms: bool
     card: Markup
     command: str
     has_weights: bool
@@ -122,6 +124,7 @@ def _read(entry: Entry, older: Sequence[Entry], folder: Path) -> Shown:
         older=older,
         metadata=metadata,
         picture=data_uri(chosen, beside[chosen]) if chosen else "",
+        phantoms=chosen == FIRST_PICTURE,
         card=card_html(text, beside),
         command=table_command(text),
         has_weights=WEIGHTS in held,

@@ -78,7 +78,7 @@ def against_recipes(bundle: Bundle) -> Iterator[Finding]:
     """Classes and channels as the recipes have them, and the size that stands for the paper's in both."""
     train, inference = bundle.read(TRAIN), bundle.read(INFERENCE)
     card = _dict(inference.get("card"))
-    classes = card.get("classes", [])
+    classes = card["classes"] if isinstance(card.get("classes"), list) else []
     for name, tensor in _tensors(bundle, "outputs").items():
         named = [
             _dict(tensor.get("channel_def")).get(str(place)) for place in range(len(tensor.get("channel_def", [])))
