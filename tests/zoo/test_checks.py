@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ def all_bundles() -> list[Bundle]:
 @pytest.mark.parametrize("bundle", all_bundles(), ids=lambda bundle: bundle.name)
 def test_our_bundles_are_without_fault(bundle: Bundle) -> None:
     assert [str(finding) for finding in check(bundle, quick=True)] == []
+
+
+@pytest.mark.parametrize("bundle", all_bundles(), ids=lambda bundle: bundle.name)
+def test_so_is_a_copy_far_from_the_project(
+    bundle: Bundle, copy_of: Callable[[str, Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if folder not in ("", str(BUNDLES.parent))])
+    copy = Bundle(copy_of(bundle.name, tmp_path / "deep" / "bundles"))
+    assert [str(finding) for finding in check(copy, quick=True)] == []
 
 
 @pytest.mark.slow

@@ -28,6 +28,9 @@ SECTIONS = (
     "License",
 )
 
+UNPACKED = ("benchmarks",)
+"""Of the project, but not of its wheel: where a bundle lies without them nothing is said of them."""
+
 _MADE = ("models", "eval")
 """Folders of a bundle that its commands fill."""
 
@@ -86,8 +89,11 @@ def sections(bundle: Bundle) -> Iterator[Finding]:
 
 def dead_links(bundle: Bundle) -> Iterator[Finding]:
     """Pictures and files that are not there."""
+    folder = bundle.folder.resolve()
     for target in re.findall(r"\]\(([^)\s]+)\)", _text(bundle)):
-        if not re.match(r"[a-z]+:|#", target) and not (bundle.folder / "docs" / target).exists():
+        place = (folder / "docs" / target).resolve()
+        looked_at = place.is_relative_to(folder) or _in_project(bundle)
+        if not re.match(r"[a-z]+:|#", target) and looked_at and not place.exists():
             yield Finding(bundle.name, README, f"it links to {target}, which is not in docs/", "correct the link")
 
 
@@ -127,14 +133,13 @@ def _faults(bundle: Bundle, command: Command) -> Iterator[str]:
         yield f"there is no module {command.module}"
         return
     paths = [path for word in command.arguments for path in _paths(word)]
-    missing = [path for path in paths if not _exists(bundle, path)]
-    yield from (f"there is no {path}" for path in missing)
-    if missing:
+    yield from (f"there is no {path}" for path in paths if not _exists(bundle, path))
+    if not all(_place(bundle, path).exists() for path in paths):  # whose settings nobody can tell
         return
     if command.module == "monai.bundle" and command.arguments[:1] == ("run",):
         yield from _unknown_settings(bundle, command)
     elif command.module.split(".")[0] in ("semimed_monai", "data_prep", "benchmarks"):
-        for name in command.options:
+        for name in [] if _is_absent(bundle, command.module) else command.options:
             if not _is_option(bundle, command.module, name):
                 yield f"{command.module} takes no --{name}"
 
@@ -165,6 +170,8 @@ def _paths(word: str) -> list[str]:
 
 def _exists(bundle: Bundle, path: str) -> bool:
     parts = Path(path).parts
+    if parts[1] != bundle.name and not _in_project(bundle):
+        return True
     return _place(bundle, path).exists() or (len(parts) > 2 and parts[2] in _MADE)
 
 
@@ -181,7 +188,16 @@ def _is_module(bundle: Bundle, name: str) -> bool:
             return True
     except ModuleNotFoundError:
         pass
-    return _source(bundle, name) is not None
+    return _source(bundle, name) is not None or _is_absent(bundle, name)
+
+
+def _is_absent(bundle: Bundle, name: str) -> bool:
+    return name.split(".", maxsplit=1)[0] in UNPACKED and not _in_project(bundle)
+
+
+def _in_project(bundle: Bundle) -> bool:
+    """Whether it lies in bundles/ of one; a fetched copy need not have others beside it."""
+    return (bundle.folder.resolve().parents[1] / "pyproject.toml").is_file()
 
 
 def _source(bundle: Bundle, name: str) -> Path | None:
@@ -192,7 +208,7 @@ def _source(bundle: Bundle, name: str) -> Path | None:
 
 def _is_name(bundle: Bundle, name: str) -> bool:
     try:
-        return locate(name) is not None or _source(bundle, name) is not None
+        return locate(name) is not None or _source(bundle, name) is not None or _is_absent(bundle, name)
     except ErrorDuringImport:
         return False
 
