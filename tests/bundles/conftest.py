@@ -233,7 +233,7 @@ def metadata_schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "modality": text,
             "num_channels": {"type": "integer", "minimum": 1},
             "spatial_shape": {"type": "array", "items": side, "minItems": 1},
-            "dtype": {"enum": ["float16", "float32", "float64", "int64"]},
+            "dtype": {"enum": ["float16", "float32", "float64", "int64", "uint8"]},
             "value_range": {"type": "array", "items": {"type": "number"}, "maxItems": 2},
             "is_patch_data": {"type": "boolean"},
             "channel_def": {"type": "object", "propertyNames": {"pattern": r"^\d+$"}, "additionalProperties": text},
