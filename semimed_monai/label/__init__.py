@@ -1,7 +1,7 @@
 """What a bundle needs to be used, and taught, in MONAI Label's stock app for bundles; nothing here imports MONAI Label.
 
-`requests` turns a request into the network's input, `answers` its output into what the app writes, and `datastore` gives
-a recipe the images that the app's user has not labelled. A bundle names them in inference.json (`pre_transforms`,
+`requests` turns a request into the network's input, `answers` its output into what the app writes, and `datastore`
+gives a recipe the images that the app's user has not labelled. A bundle names them in inference.json (`pre_transforms`,
 `inferer`, `post_transforms`: keys that MONAI Label reads and `monai.bundle run` does not) and in train.json.
 """
 

@@ -85,8 +85,8 @@ class ClassAnswer(Transform):
         pred: Tensor = torch.as_tensor(request["pred"]).cpu()
         if (slices := pred.shape[1]) > 1:
             raise ValueError(
-                f"{request['source']}: {slices} slices, and MONAI Label asks for the class of one picture: give one, or "
-                "classify the slices with `monai.bundle run` of the bundle's inference.json"
+                f"{request['source']}: {slices} slices, and MONAI Label asks for the class of one picture: give one, "
+                "or classify the slices with `monai.bundle run` of the bundle's inference.json"
             )
         chances = pred[1:, 0, 0, 0].float()
         return {**_without_image(request), "pred": MetaTensor(chances), "answer": chances}

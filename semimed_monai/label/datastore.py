@@ -4,8 +4,8 @@ MONAI Label hands a bundle a list of `{"image": path, "label": path}`, of labell
 `train#dataset#data`, and another in place of `validate#dataset#data`. The labels lie in the datastore's folder, whose
 `datastore_v2.json` names all images: those without a label are the unlabelled ones.
 
-Looked for: MONAI Label's bundle trainer has no hook for them, and its `LocalDatastore` writes into the folder when it is
-opened.
+Looked for: MONAI Label's bundle trainer has no hook for them, and its `LocalDatastore` writes into the folder when it
+is opened.
 """
 
 from __future__ import annotations
@@ -183,8 +183,12 @@ def training_images(
     Args:
         data: `train#dataset#data`: the datalist or its folder; or what MONAI Label puts there, a list.
         validation: `validate#dataset#data`, likewise; the same as `data` where MONAI Label gives none.
-        classes, read: see `Datastore`; a datalist has its own.
-        labelled_share, seed, sections, check: see `Datalist`; in a datastore all labels count.
+        classes: the names of a datastore's classes; a datalist has its own.
+        read: see `Datastore`.
+        labelled_share: see `Datalist`; in a datastore all labels count.
+        seed: see `Datalist`.
+        sections: see `Datalist`.
+        check: see `Datalist`.
 
     Raises:
         DatalistError, FileNotFoundError, ValueError: as from either.
@@ -272,7 +276,9 @@ def _indices(label: str, classes: Sequence[str]) -> list[int]:
     try:
         text = Path(label).read_bytes()[:_LARGEST].decode("utf-8").strip()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{label}: no text; a JSON or text file with the class is wanted: {_known(classes)}") from error
+        raise ValueError(
+            f"{label}: no text; a JSON or text file with the class is wanted: {_known(classes)}"
+        ) from error
     try:
         content = json.loads(text)
     except ValueError:

@@ -1,7 +1,7 @@
 """From a request of MONAI Label to what the network sees: all slices of the image, as `monai.bundle run` has them.
 
-Looked for: MONAI Label runs a bundle's `preprocessing` on the request itself, one image at a time; ours takes an item of
-one slice, and leaves out what else the request says. MONAI's `SliceInferer` wants a volume always, and blends windows.
+Looked for: MONAI Label runs a bundle's `preprocessing` on the request itself, one image at a time; ours takes an item
+of one slice, and leaves out what else the request says. MONAI's `SliceInferer` wants volumes only, and blends windows.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -33,7 +34,7 @@ def command_with(words: str) -> str:
 
 
 class Server:
-    """README's server in a folder that has `bundles` and `my_images`; `with` starts and stops it.
+    """README's server in a folder that has `bundles` and `my_images`.
 
     Args:
         folder: where the commands are given.
@@ -69,13 +70,14 @@ class Server:
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def __enter__(self) -> Server:
+    @contextmanager
+    def running(self) -> Iterator[Server]:
+        """Install the app, start the server, wait until it answers; at the end stop it."""
         self.run(command_with("monailabel apps"))
         self.run(command_with("ln -s"))
         with self.said.open("w") as said:
-            command = f"exec {command_with('start_server')}"
             self.process = subprocess.Popen(
-                ["bash", "-c", command],
+                ["bash", "-c", f"exec {command_with('start_server')}"],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=said,
@@ -84,10 +86,9 @@ class Server:
             )
         try:
             self._wait()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+            yield self
+        finally:
+            self._stop()
 
     def _wait(self) -> None:
         until = time.monotonic() + SECONDS
@@ -101,7 +102,7 @@ class Server:
                 return
         raise TimeoutError(self.said.read_text())
 
-    def __exit__(self, *_: object) -> None:
+    def _stop(self) -> None:
         os.killpg(self.process.pid, signal.SIGINT)
         try:
             self.process.wait(20)

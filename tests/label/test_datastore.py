@@ -10,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from datastores import Pairs, picture_store, write_index
 from PIL import Image
 
 from semimed_monai.data import Datalist
@@ -17,34 +18,6 @@ from semimed_monai.label import Datastore, read_class, read_classes, read_label_
 from semimed_monai.transforms import knee_mr
 
 CLASSES = ["normal", "partial", "full"]
-Pairs = list[dict[str, str]]
-
-
-def write_index(root: Path, extensions: Mapping[str, str], labelled: Mapping[str, str]) -> None:
-    """`datastore_v2.json` of images and, of some, the extension of the label."""
-    objects = {
-        name: {
-            "image": {"ext": ext, "info": {}},
-            "labels": {"final": {"ext": labelled[name], "info": {}}} if name in labelled else {},
-        }
-        for name, ext in extensions.items()
-    }
-    content = {"name": "new-dataset", "images_dir": ".", "labels_dir": "labels", "objects": objects}
-    (root / "datastore_v2.json").write_text(json.dumps(content))
-
-
-def picture_store(root: Path, labels: list[str], unlabelled: int) -> Pairs:
-    """Pictures, the first of them with a label of this text; what MONAI Label would make of them."""
-    (root / "labels/final").mkdir(parents=True)
-    names = [f"skin_{number:02d}" for number in range(len(labels) + unlabelled)]
-    for number, name in enumerate(names):
-        Image.fromarray(np.full((8, 8), number, np.uint8)).save(root / f"{name}.png")
-    pairs = []
-    for name, label in zip(names, labels, strict=False):
-        (root / f"labels/final/{name}").write_text(label)
-        pairs.append({"image": str(root / f"{name}.png"), "label": str(root / f"labels/final/{name}")})
-    write_index(root, dict.fromkeys(names, ".png"), dict.fromkeys(names[: len(labels)], ""))
-    return pairs
 
 
 def write_knee(path: Path, label: Path | None = None, grades: Mapping[int, int] | None = None) -> None:

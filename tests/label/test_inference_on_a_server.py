@@ -28,6 +28,7 @@ from semimed_monai.data.phantoms import (
     write_nifti,
     write_png,
 )
+
 GRADED = ("dcmt", "pcam")
 CLASSES = ("stsc_skin_classification", "stsc_chest_classification", "kl_ensemble_classification")
 NAMES = ("cartilage_segmentation", "cxr_fracture", *GRADED, *CLASSES)
@@ -51,7 +52,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, place_bundles: Callable[...
     affine = np.array([[-0.2, 0, 0, 0], [0, 0, 1, 0], [0, -0.2, 0, 0], [0, 0, 0, 1.0]])
     write_nifti(images / "bone.nii.gz", plane.T[..., None], affine)
     Image.fromarray(skin_phantom(seed=0, lesion=0, label=0).image).save(images / "skin.png")
-    with Server(folder) as started:
+    with Server(folder).running() as started:
         yield started
 
 
@@ -190,4 +191,3 @@ def test_an_image_may_come_with_the_request(server: Server) -> None:
 def test_readme_s_request_is_answered(server: Server) -> None:
     server.run(command_with("/infer/dcmt"))
     assert set(np.unique(pixels(server.folder / "knee_dcmt.nii.gz"))) <= {0, 1, 2, 3}
-
