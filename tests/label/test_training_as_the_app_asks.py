@@ -14,7 +14,8 @@ from processes import run_forked
 
 from semimed_monai.data.phantoms import finding_phantom, write_png
 
-CHEST = "stsc_chest_classification"
+BUNDLES = Path(__file__).parents[2] / "bundles"
+CHEST, FILES = "stsc_chest_classification", ("train", "inference")
 
 
 @pytest.fixture
@@ -61,3 +62,9 @@ def test_what_cannot_be_learned_from_is_one_message(chest: Path) -> None:
     said = ask(chest, pairs[:2], pairs[2:], expect=1)
     assert "has no unlabelled image, from which this bundle learns, too" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("name", ["dcmt", "stsc_skin_classification", CHEST])
+def test_without_weights_a_training_knows_the_classes_that_inference_knows(name: str) -> None:
+    train, inference = (json.loads((BUNDLES / name / f"configs/{file}.json").read_text()) for file in FILES)
+    assert train["weights_card"]["classes"] == inference["card"]["classes"]
