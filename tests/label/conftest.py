@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from semimed_monai.networks import deployed_network, write_card
 
@@ -49,6 +50,8 @@ def give_weights(bundle: Path, name: str) -> None:
         with torch.no_grad():  # answers that differ between images, and maps on both sides of their threshold
             for weight in network.parameters():
                 weight.add_(0.3 * weight.std(unbiased=False) * torch.randn_like(weight))
+            for head in [module for module in network.modules() if isinstance(module, nn.Linear)][-1:]:
+                head.weight.mul_(4)
     (bundle / "models").mkdir()
     torch.save(network.state_dict(), bundle / "models/model.pt")
     write_card(bundle / "models/network.json", {**card, "arguments": network.arguments})

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-SECONDS = 300
+SECONDS = 600
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -28,7 +28,7 @@ def readme_commands() -> list[str]:
 
 
 def command_with(words: str) -> str:
-    """README's one command that has these words in it."""
+    """README's one command that has these words in it; `Server` has another port in it than 8000."""
     (found,) = [command for command in readme_commands() if words in command]
     return found
 
@@ -49,17 +49,18 @@ class Server:
         self.said = folder / "server.txt"
         self.environment = {
             **os.environ,
-            "MONAI_LABEL_SERVER_PORT": str(self.port),
             "MONAI_LABEL_SESSION_PATH": str(folder / "sessions"),
             "SEMIMED_CACHE": str(folder / "cache"),
             **(environment or {}),
         }
 
+    def _on_port(self, command: str) -> str:
+        return command.replace("8000", str(self.port))
+
     def run(self, command: str) -> str:
         """A command of README's that ends by itself."""
-        command = command.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
         done = subprocess.run(
-            ["bash", "-c", command],
+            ["bash", "-c", self._on_port(command)],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -77,7 +78,7 @@ class Server:
         self.run(command_with("ln -s"))
         with self.said.open("w") as said:
             self.process = subprocess.Popen(
-                ["bash", "-c", f"exec {command_with('start_server')}"],
+                ["bash", "-c", f"exec {self._on_port(command_with('start_server'))}"],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=said,
