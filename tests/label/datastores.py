@@ -1,4 +1,4 @@
-"""Datastores as MONAI Label leaves them on disk."""
+"""Datastores as MONAI Label leaves them on disk, and labels as its clients submit them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from PIL import Image
+
+from semimed_monai.data.phantoms import KneePhantom
 
 Pairs = list[dict[str, str]]
 
@@ -37,3 +40,12 @@ def picture_store(root: Path, labels: list[str], unlabelled: int) -> Pairs:
         pairs.append({"image": str(root / f"{name}.png"), "label": str(root / f"labels/final/{name}")})
     write_index(root, dict.fromkeys(names, ".png"), dict.fromkeys(names[: len(labels)], ""))
     return pairs
+
+
+def paint(knee: KneePhantom, slices: list[int], file: Path) -> Path:
+    """A label map as a client submits it: the cartilage of some slices, filled with the slice's grade + 1."""
+    values = np.zeros(knee.site.shape, np.uint8)
+    for index in slices:
+        values[:, :, index] = knee.site[:, :, index] * (knee.grades[index] + 1)
+    nib.save(nib.Nifti1Image(values, knee.affine), file)
+    return file

@@ -9,30 +9,20 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
-import numpy as np
 import pytest
 import torch
 from changed_recipes import ONLY_TRAINING, ROWS_ALONE, SMALL, change_recipe, same, student_of
+from datastores import paint
 from label_server import Server, command_with
 from PIL import Image
 
 pytest.importorskip("monailabel", reason="MONAI Label has an environment of its own: .ci/run makes it")
 
-from semimed_monai.data.phantoms import KneePhantom, knee_phantom, skin_phantom, write_nifti
+from semimed_monai.data.phantoms import knee_phantom, skin_phantom, write_nifti
 
 Place = Callable[..., Path]
 DCMT_TERMS = ("class_consistency", "attention_consistency")
 STSC_TERMS = ("consistency", "relations", "temporal")
-
-
-def paint(knee: KneePhantom, slices: list[int], file: Path) -> Path:
-    """A label map as a client submits it: the cartilage of some slices, filled with the slice's grade + 1."""
-    values = np.zeros(knee.site.shape, np.uint8)
-    for index in slices:
-        values[:, :, index] = knee.site[:, :, index] * (knee.grades[index] + 1)
-    nib.save(nib.Nifti1Image(values, knee.affine), file)
-    return file
 
 
 @pytest.fixture(scope="module")
