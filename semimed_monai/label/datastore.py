@@ -22,6 +22,7 @@ import numpy as np
 
 from semimed_monai.data import Datalist
 from semimed_monai.data.datalist import SECTIONS
+from semimed_monai.data.find import is_result
 from semimed_monai.data.splits import classes_of
 from semimed_monai.transforms import read_grid, slice_items
 from semimed_monai.transforms.grid import kind_of
@@ -100,7 +101,7 @@ class Datastore:
         return found
 
     def _others(self, given: set[Path]) -> list[str]:
-        """The datastore's images that neither list has and nobody labelled."""
+        """The datastore's images that neither list has and nobody labelled; what inference wrote there is none."""
         index = json.loads((self.root / INDEX).read_text(encoding="utf-8"))
         images = self.root / index.get("images_dir", "")
         others = [
@@ -108,7 +109,7 @@ class Datastore:
             for name, entry in index["objects"].items()
             if "final" not in entry.get("labels", {})
         ]
-        return [str(image) for image in sorted(others) if image not in given and image.exists()]
+        return [str(one) for one in sorted(others) if one not in given and one.exists() and not is_result(one)]
 
     def _refuse_gaps(self, pairs: int) -> None:
         if not self._labelled:
@@ -126,7 +127,7 @@ class Datastore:
         if not self._unlabelled:
             raise ValueError(
                 f"{self.root} has no unlabelled image, from which this bundle learns, too: put images without labels "
-                f"into it. To learn from labels alone, write a datalist and train with `monai.bundle run`"
+                "into it. To learn from labels alone, write a datalist and train with `monai.bundle run`"
             )
 
     def labelled(self) -> list[Item]:

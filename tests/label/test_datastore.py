@@ -15,7 +15,7 @@ from PIL import Image
 
 from semimed_monai.data import Datalist
 from semimed_monai.label import Datastore, read_class, read_classes, read_label_map, training_images
-from semimed_monai.transforms import knee_mr
+from semimed_monai.transforms import knee_mr, result_mark
 
 CLASSES = ["normal", "partial", "full"]
 
@@ -119,6 +119,13 @@ def test_unlabelled_items_of_several_classes_have_a_blank_for_each(tmp_path: Pat
     pairs = picture_store(tmp_path, ['["full"]', "[]", '["full"]', "[]"], unlabelled=2)
     store = Datastore(pairs[:2], pairs[2:], CLASSES, read_classes)
     assert [item["label"] for item in store.unlabelled()] == [[-1, -1, -1]] * 2
+
+
+def test_what_inference_wrote_beside_the_images_is_none(tmp_path: Path) -> None:
+    pairs = picture_store(tmp_path, ["0", "1", "0", "1"], unlabelled=2)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "skin_05.png", pnginfo=result_mark())
+    store = Datastore(pairs[:2], pairs[2:], CLASSES, read_class)
+    assert [Path(item["image"]).name for item in store.unlabelled()] == ["skin_04.png"]
 
 
 def refusal(labels: list[str], unlabelled: int, validation: int, root: Path) -> str:
