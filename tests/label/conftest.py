@@ -49,6 +49,7 @@ def give_weights(bundle: Path, name: str) -> None:
         network = deployed_network(card)
         with torch.no_grad():  # answers that differ between images, and maps on both sides of their threshold
             for weight in network.parameters():
+                weight.masked_fill_(weight < -2, 0)  # a detector's bias, by which it begins with no finds
                 weight.add_(0.3 * weight.std(unbiased=False) * torch.randn_like(weight))
             for head in [module for module in network.modules() if isinstance(module, nn.Linear)][-1:]:
                 head.weight.mul_(4)

@@ -64,7 +64,7 @@ def run_on(server: Server) -> RunOn:
     """run_on(bundle, image) -> the folder with what `monai.bundle run` of its inference.json writes for one image."""
 
     def run(name: str, image: Path) -> Path:
-        out = server.folder / "runs" / name / image.stem
+        out = server.folder / "runs" / name / image.name
         config = server.folder / "bundles" / name / "configs/inference.json"
         where = f"--{'dataset_dir' if name == 'cartilage_segmentation' else 'input'}={image}"
         command = ("-m", "monai.bundle", "run", "--config_file", str(config), where, f"--output_dir={out}")
@@ -78,6 +78,12 @@ def run_on(server: Server) -> RunOn:
 def pixels(file: Path) -> NDArray[Any]:
     """As stored; a picture's rows and columns."""
     return np.asarray(Image.open(file)) if file.suffix == ".png" else np.asanyarray(nib.load(file).dataobj)
+
+
+def written_by(out: Path, ending: str) -> Path:
+    """A run's map or mask of its one image, beside what else there is for DICOM."""
+    (file,) = [file for file in out.glob(f"*_{ending}.*") if file.suffix in (".png", ".gz")]
+    return file
 
 
 def assert_same_place(answer: Path, of_run: Path) -> None:
@@ -126,7 +132,7 @@ def test_a_label_map_is_the_attention_of_a_run_by_its_grade(
         answer = server.label_map(name, asked(server, image), tmp_path)
         out = run_on(name, image)
         rows = list(csv.DictReader((out / "predictions.csv").open()))
-        (file,) = [*out.glob("*_attention.*"), *out.glob("*_basis.*")]
+        file = written_by(out, "basis" if name == "pcam" else "attention")
         attention = pixels(file) / (255 if file.suffix == ".png" else 1)
         grades = [1 + classes.index(row["grade"]) for row in rows]
         along = [axis for axis, size in enumerate(attention.shape) if size == len(grades)]
@@ -144,7 +150,7 @@ def test_a_label_map_is_a_run_s_map_above_the_threshold(server: Server, run_on: 
     for image in images_of(server, "cxr_fracture"):
         answer = server.label_map("cxr_fracture", asked(server, image), tmp_path)
         out = run_on("cxr_fracture", image)
-        (file,) = [file for file in out.glob("*_fractures.*") if file.suffix in (".png", ".gz")]
+        file = written_by(out, "fractures")
         lesions = nib.load(file).get_fdata() if file.suffix == ".gz" else pixels(file) / 65535
         sure = np.abs(lesions - 0.5) > 1 / 65535
         np.testing.assert_array_equal(np.where(sure, pixels(answer), 0), np.where(sure, lesions > 0.5, 0), str(image))
@@ -155,7 +161,7 @@ def test_a_label_map_is_a_run_s_map_above_the_threshold(server: Server, run_on: 
 def test_a_mask_is_the_run_s(server: Server, run_on: RunOn, tmp_path: Path) -> None:
     for image in images_of(server, "cartilage_segmentation"):
         answer = server.label_map("cartilage_segmentation", asked(server, image), tmp_path)
-        (file,) = run_on("cartilage_segmentation", image).glob("*_cartilage.*")
+        file = written_by(run_on("cartilage_segmentation", image), "cartilage")
         np.testing.assert_array_equal(pixels(answer), pixels(file), str(image))
         assert_same_place(answer, file)
         assert 0 < pixels(answer).mean() < 1
