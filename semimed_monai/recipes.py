@@ -62,15 +62,30 @@ def method_of(terms: Sequence[str], teacher: HasKind | None, names: Mapping[str,
     return next((name for name, known in names.items() if sorted(known) == sorted(parts)), " + ".join(parts))
 
 
-def chosen_profile(profiles: dict[str, dict[str, Any]], name: str, what: str = "profile") -> dict[str, Any]:
+def chosen_profile(
+    profiles: dict[str, dict[str, Any]], name: str, what: str = "profile", card: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The settings of one profile, or of what else a recipe has some of.
 
-    >>> chosen_profile({"phantom": {"image_size": 96}}, "phantom")
-    {'image_size': 96}
+    >>> profiles = {"phantom": {"image_size": 96, "width": 16, "max_epochs": 24}}
+    >>> chosen_profile(profiles, "phantom")
+    {'image_size': 96, 'width': 16, 'max_epochs': 24}
+    >>> chosen_profile(profiles, "phantom", card={"size": 64, "arguments": {"width": 32}})
+    {'image_size': 64, 'width': 32, 'max_epochs': 24}
+
+    Args:
+        profiles: the settings by profile.
+        name: of the wanted one.
+        what: what it is called, for the message.
+        card: of weights that a run goes on from: the network's size is theirs, whatever the profile.
 
     Raises:
         ValueError: there is no profile of that name.
     """
     if name not in profiles:
         raise ValueError(f"there is no {what} {name!r}; choose one of {', '.join(profiles)}")
-    return profiles[name]
+    settings = profiles[name]
+    if not card or "arguments" not in card:
+        return settings
+    given = {"image_size": card["size"], **card["arguments"]}
+    return {key: given.get(key, value) for key, value in settings.items()}

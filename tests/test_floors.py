@@ -20,6 +20,7 @@ ALLOWED = {
     "engines": GROUND | SHARED | {"engines"},
     "handlers": GROUND | SHARED | {"engines", "handlers"},
     "reports": GROUND | SHARED | {"engines", "handlers", "reports"},
+    "label": GROUND | SHARED | {"label"},
     "ensembles": GROUND | SHARED | {"reports", "ensembles"},
     "experiments": SHARED | {"messages", "overrides", "reports", "experiments"},
     "zoo": SHARED | {"messages", "overrides", "experiments", "zoo"},

@@ -9,6 +9,7 @@ from semimed_monai.data.find import find_images
 from semimed_monai.data.folds import Folds
 from semimed_monai.data.marks import is_marked, marked, refuse_normal_marks, require_marks
 from semimed_monai.data.roles import of_role, require_boxes, roles_of
+from semimed_monai.data.section_dataset import SectionDataset
 from semimed_monai.data.splits import choose_labelled, labels_of, split_by_group
 from semimed_monai.data.streams import TwoStreamBatches
 from semimed_monai.data.tolerant import TolerantDataset
@@ -18,6 +19,7 @@ __all__ = [
     "Datalist",
     "DatalistError",
     "Folds",
+    "SectionDataset",
     "TolerantDataset",
     "TwoStreamBatches",
     "choose_labelled",

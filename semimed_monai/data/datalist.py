@@ -109,6 +109,7 @@ class Datalist:
         self.version: str = head["version"]
         self.classes: list[str] = head["classes"]
         self.provenance: dict[str, Any] = head.get("provenance", {})
+        self.labelled_share = labelled_share
         self._setting = f"labelled_share {labelled_share}, seed {seed}"
         self._known = sum(rows[place].section == "training" for place in _known(rows))
 

@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator
 
 _OVERRIDES = {"type": "object"}
 _TEXTS = {"type": "array", "items": {"type": "string"}, "minItems": 1}
@@ -252,7 +252,7 @@ def _problems(given: Any) -> list[str]:
     unknown = [f"{key!r} is none of {', '.join(_KEYS)}" for key in given if key not in _KEYS]
     if missing or unknown:
         return missing + unknown
-    if wrong := list(Draft202012Validator(_FORM).iter_errors(given)):
+    if wrong := list(Draft7Validator(_FORM).iter_errors(given)):
         return [f"{'/'.join(map(str, error.absolute_path))}: {error.message}" for error in wrong]
     problems = []
     if given["baseline"] not in given["methods"]:

@@ -403,6 +403,7 @@ def test_the_two_bundles_are_one_recipe() -> None:
         "#profiles#phantom#image_size",
         *("#multi_label", "#labelled_rows", "#unlabelled_rows", "#counted_rows", "#balanced", "#flips"),
         *("#phantoms#_target_", "#phantoms#lesions", "#phantoms#patients", "#in_channels"),
+        *("#weights_card#classes", "#datalist#read#_target_"),
         "#criterion#terms#classification#_target_",
         *("#collate#_target_", "#train#preprocessing#_target_", "#read#_target_"),
         "#validate#additional_metrics",

@@ -1,0 +1,51 @@
+"""Datastores as MONAI Label leaves them on disk, and labels as its clients submit them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from PIL import Image
+
+from semimed_monai.data.phantoms import KneePhantom
+
+Pairs = list[dict[str, str]]
+
+
+def write_index(root: Path, extensions: Mapping[str, str], labelled: Mapping[str, str]) -> None:
+    """`datastore_v2.json` of images and, of some, the extension of the label."""
+    objects = {
+        name: {
+            "image": {"ext": ext, "info": {}},
+            "labels": {"final": {"ext": labelled[name], "info": {}}} if name in labelled else {},
+        }
+        for name, ext in extensions.items()
+    }
+    content = {"name": "new-dataset", "images_dir": ".", "labels_dir": "labels", "objects": objects}
+    (root / "datastore_v2.json").write_text(json.dumps(content))
+
+
+def picture_store(root: Path, labels: list[str], unlabelled: int) -> Pairs:
+    """Pictures, the first of them with a label of this text; what MONAI Label would make of them."""
+    (root / "labels/final").mkdir(parents=True)
+    names = [f"skin_{number:02d}" for number in range(len(labels) + unlabelled)]
+    for number, name in enumerate(names):
+        Image.fromarray(np.full((8, 8), number, np.uint8)).save(root / f"{name}.png")
+    pairs = []
+    for name, label in zip(names, labels, strict=False):
+        (root / f"labels/final/{name}").write_text(label)
+        pairs.append({"image": str(root / f"{name}.png"), "label": str(root / f"labels/final/{name}")})
+    write_index(root, dict.fromkeys(names, ".png"), dict.fromkeys(names[: len(labels)], ""))
+    return pairs
+
+
+def paint(knee: KneePhantom, slices: list[int], file: Path) -> Path:
+    """A label map as a client submits it: the cartilage of some slices, filled with the slice's grade + 1."""
+    values = np.zeros(knee.site.shape, np.uint8)
+    for index in slices:
+        values[:, :, index] = knee.site[:, :, index] * (knee.grades[index] + 1)
+    nib.save(nib.Nifti1Image(values, knee.affine), file)
+    return file
