@@ -138,6 +138,11 @@ FAULTS: dict[str, tuple[Plant, str, str]] = {
         META,
         "4 channels, and channel_def names 0, 1, 2",
     ),
+    "a label map's value without a name": (
+        put(META, f"{PRED.replace('pred', 'answer')}#value_range", [0, 3]),
+        META,
+        "outputs/answer: 4 values, and channel_def names 0, 1, 2",
+    ),
     "classes in another order": (
         put(META, f"{PRED}#channel_def", {"0": "basis", "1": "abnormal", "2": "normal"}),
         META,

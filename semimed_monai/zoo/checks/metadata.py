@@ -65,12 +65,14 @@ def _installed(bundle: Bundle, name: str, least: str) -> Iterator[Finding]:
 
 
 def channels(bundle: Bundle) -> Iterator[Finding]:
-    """A name for each channel."""
+    """A name for each channel; of a label map, for each of its values."""
     for side in ("inputs", "outputs"):
         for name, tensor in _tensors(bundle, side).items():
-            count, names = tensor.get("num_channels"), tensor.get("channel_def", {})
+            count, names, kind = tensor.get("num_channels"), tensor.get("channel_def", {}), "channels"
+            if tensor.get("format") == "labels" and tensor.get("value_range"):
+                count, kind = 1 + int(tensor["value_range"][-1]), "values"
             if isinstance(count, int) and sorted(names) != sorted(map(str, range(count))):
-                where = f"{side}/{name}: {count} channels, and channel_def names {', '.join(names) or 'none'}"
+                where = f"{side}/{name}: {count} {kind}, and channel_def names {', '.join(names) or 'none'}"
                 yield Finding(bundle.name, METADATA, where, f"name 0 to {count - 1}")
 
 
