@@ -520,7 +520,9 @@ def test_the_recipe_reads_the_set_as_colour_photographs_and_sees_its_classes_equ
     bundle = REPOSITORY / "bundles" / "dcmt"
     recipe = ConfigParser()
     recipe.read_config([bundle / "configs" / "train.json", bundle / "configs" / "isic2018.json"])
-    recipe.update({"dataset_dir": str(tmp_path / "out"), "labelled_share": 0.6, "labelled_rows": 14})
+    recipe.update(
+        {"bundle_root": str(bundle), "dataset_dir": str(tmp_path / "out"), "labelled_share": 0.6, "labelled_rows": 14}
+    )
 
     assert recipe.get_parsed_content("profile") == "table"
     item = recipe.get_parsed_content("train#dataset")[0]

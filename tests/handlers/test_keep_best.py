@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -142,7 +144,7 @@ def test_its_state_goes_on_in_another_run(tmp_path: Path) -> None:
 
 def half_a_file(_content: Any, file: BinaryIO) -> None:
     file.write(b"PK half a file")
-    raise OSError("No space left on device")
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_weights_and_their_card_change_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
