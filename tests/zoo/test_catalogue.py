@@ -168,4 +168,4 @@ def test_its_screenshot_is_not_blank(opened: Browser, tmp_path: Path) -> None:
     opened.screenshot(tmp_path / "page.png")
     pixels = np.asarray(Image.open(tmp_path / "page.png").convert("L"))
     assert pixels.shape[0] > 2000
-    assert 0.01 < (pixels < 128).mean() < 0.6
+    assert 0.001 < (pixels < 128).mean() < 0.6  # of a page whose cards may still lie open, mostly white
