@@ -151,7 +151,6 @@ def _add_source(command: argparse.ArgumentParser) -> None:
 
 def _say(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - this is a command
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

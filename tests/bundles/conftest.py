@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -163,15 +162,6 @@ def kill_bundle(run_bundle: RunBundle, tmp_path_factory: pytest.TempPathFactory)
         return run_bundle([config, overlay], *overrides, cwd=cwd, expect=-by, new=by != signal.SIGKILL)
 
     return kill
-
-
-@pytest.fixture
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")
