@@ -28,6 +28,8 @@ from semimed_monai.vocabulary import UNLABELLED, Outputs, Step
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
     torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # of every process that a test begins: new or forked, all add in one order
+# What a test serves, it serves on this machine, where a proxy that may be set cannot find it.
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
 
 # A busy machine is slow: pytest-timeout stops what hangs.
 settings.register_profile("semimed", deadline=None)

@@ -60,8 +60,8 @@ class Store:
         except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
             why = getattr(error, "reason", None) or error
             raise ConnectionError(
-                f"{address} cannot be had ({why}): start the server, `python -m semimed_monai.zoo serve`, or correct "
-                "the address"
+                f"{address} cannot be had ({why}): start the server, `python -m semimed_monai.zoo serve`, correct the "
+                "address, or, behind a proxy that does not reach it, name the server in no_proxy"
             ) from error
 
     @contextmanager
