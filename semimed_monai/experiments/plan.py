@@ -19,7 +19,8 @@ where there is one. Where that network is one of another method's runs, its row 
 says otherwise: seeds that were used to settle a setting are not reported. With `"folds": true` a seed is a fold: runs
 of different seeds are of different parts of one data set, and methods are compared within each. With
 `"assembly": "configs/assemble.json"` that overlay makes one network of each column's finished runs, whose folders it is
-given as `runs`.
+given as `runs`. An experiment on one certain data set has `"data"`, the command that prepares it, and does not begin
+without --dataset_dir: on phantoms its title would be untrue.
 """
 
 from __future__ import annotations
@@ -60,11 +61,12 @@ _FORM = {
         "first_seed": {"type": "integer", "minimum": 0},
         "folds": {"type": "boolean"},
         "assembly": {"type": "string"},
+        "data": {"type": "string"},
     },
 }
 """What jsonschema checks; keys, and names that refer to others, are checked here, for messages that name them."""
 
-_OPTIONAL = ("overrides", "first_seed", "folds", "assembly")
+_OPTIONAL = ("overrides", "first_seed", "folds", "assembly", "data")
 _KEYS = ("title", "configs", "scores", "columns", "methods", "baseline", *_OPTIONAL)
 _METHOD_KEYS = ("overrides", "paper", "columns", "network", "run")
 
@@ -149,6 +151,7 @@ class Experiment:
     first_seed: int = 0
     folds: bool = False
     assembly: Path | None = None
+    data: str | None = None
     file: Path = Path()
 
     @classmethod
@@ -189,6 +192,7 @@ class Experiment:
             first_seed=given.get("first_seed", 0),
             folds=given.get("folds", False),
             assembly=path.parent.parent / given["assembly"] if "assembly" in given else None,
+            data=given.get("data"),
             file=path,
         )
 
@@ -199,7 +203,14 @@ class Experiment:
             out: the folder of all runs.
             seeds: how many.
             settings: overrides of every cell, above the file's.
+
+        Raises:
+            ValueError: it is about a data set, and `settings` give no `dataset_dir`.
         """
+        if self.data is not None and not (settings or {}).get("dataset_dir"):
+            raise ValueError(
+                f"{self.file} is not about phantoms: give --dataset_dir FOLDER, which this makes: {self.data}"
+            )
         return [
             self._cell(out, name, column, seed, settings or {})
             for seed in range(self.first_seed, self.first_seed + seeds)

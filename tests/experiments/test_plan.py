@@ -51,6 +51,16 @@ def test_overlays_are_given_as_one_list(write_experiment: WriteExperiment, tmp_p
     assert given == str([str(configs / "train.json"), str(configs / "skin.json")])
 
 
+def test_a_table_of_a_data_set_is_not_made_on_phantoms(write_experiment: WriteExperiment, tmp_path: Path) -> None:
+    experiment = write_experiment(data="python -m data_prep.isic2018 --out FOLDER")
+    for settings in ({}, {"dataset_dir": ""}):
+        with pytest.raises(
+            ValueError, match=r"two\.json .*--dataset_dir FOLDER, .*: python -m data_prep\.isic2018 --out F"
+        ):
+            experiment.cells(tmp_path, seeds=1, settings=settings)
+    assert experiment.cells(tmp_path, seeds=1, settings={"dataset_dir": "isic"})[0].settings["dataset_dir"] == "isic"
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

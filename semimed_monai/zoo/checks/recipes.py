@@ -93,7 +93,7 @@ def experiments(bundle: Bundle) -> Iterator[Finding]:
     for path in sorted((bundle.folder / "experiments").glob("*.json")):
         try:
             experiment = Experiment.read(path)
-            refuse_unknown_keys(experiment, experiment.cells(Path("runs"), 1, {}))
+            refuse_unknown_keys(experiment, experiment.cells(Path("runs"), 1, {"dataset_dir": "data"}))
         except (ValueError, KeyError, TypeError, FileNotFoundError) as error:
             what = " ".join(str(error).replace(f"{bundle.folder}/", "").split())
             yield Finding(bundle.name, f"experiments/{path.name}", what, "correct the experiment")
