@@ -41,4 +41,4 @@ ci: ## what every submission must pass
 	bash .ci/run
 
 clean: ## remove what runs and tests have left
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis zoo bundles/*/eval bundles/*/models
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis zoo exports bundles/*/eval bundles/*/models

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_bundles
 import torch
 from hypothesis import settings
 from torch import Tensor, nn
@@ -174,6 +175,14 @@ def make_trainer() -> Callable[..., SemiSupervisedTrainer]:
 @pytest.fixture(scope="session")
 def make_step() -> Callable[..., Step]:
     return step_of
+
+
+@pytest.fixture(scope="session")
+def place_bundles() -> Callable[..., Path]:
+    """place_bundles(folder, "dcmt", …) -> the folder, with these bundles of small networks in `bundles`, and an empty
+    `my_images`.
+    """
+    return small_bundles.place
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ ALLOWED = {
     "label": GROUND | SHARED | {"label"},
     "ensembles": GROUND | SHARED | {"reports", "ensembles"},
     "experiments": SHARED | {"messages", "overrides", "reports", "experiments"},
+    "export": SHARED | {"messages", "networks", "zoo"},
     "zoo": SHARED | {"messages", "overrides", "experiments", "zoo"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

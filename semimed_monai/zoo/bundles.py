@@ -125,5 +125,5 @@ def find_bundles(given: Sequence[Path]) -> list[Bundle]:
 
 
 def _is_left_out(file: Path) -> bool:
-    """Caches, and what programs hide beside their files."""
-    return file.suffix == ".pyc" or any(part.startswith(".") or part == "__pycache__" for part in file.parts)
+    """Caches, TensorRT's engines, which are of one machine, and what programs hide beside their files."""
+    return file.suffix in (".pyc", ".plan") or any(part.startswith(".") or part == "__pycache__" for part in file.parts)

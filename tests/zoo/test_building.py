@@ -25,7 +25,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_what_is_packed_and_what_is_not(make_bundle: Callable[..., Path], wheel: Path, tmp_path: Path) -> None:
     folder = make_bundle(task="grading")
-    strays = ("eval/run_state.pt", "runs/1/metrics.json", "configs/__pycache__/a.pyc", "models/.7.model.pt", "a.txt")
+    strays = (
+        "eval/run_state.pt",
+        "runs/1/metrics.json",
+        "configs/__pycache__/a.pyc",
+        "models/.7.model.pt",
+        "models/model.pt.plan",
+        "a.txt",
+    )
     for stray in strays:
         (folder / stray).parent.mkdir(parents=True, exist_ok=True)
         (folder / stray).write_text("stray")

@@ -116,6 +116,11 @@ FAULTS: dict[str, tuple[Plant, str, str]] = {
     "no card": (remove(CARD), CARD, "there is none"),
     "metadata that is no JSON": (write(META, '{"version": '), META, "is no JSON"),
     "an overlay that is no JSON": (write("configs/evaluate.json", "[]"), "configs/evaluate.json", "holds no JSON obj"),
+    "an overlay that refers to what it is not over": (
+        put("configs/inference_trt.json", "network#base_path", "@pretrained"),
+        "configs/inference_trt.json",
+        "it refers to @pretrained, which it does not have",
+    ),
     "a key that is missing": (drop(META, "intended_use"), META, "'intended_use' is a required property"),
     "a key that nobody knows": (put(META, "licence", "MIT"), META, "'licence' was unexpected"),
     "a dtype that is none": (put(META, f"{IMAGE}#dtype", "float"), META, "inputs/image/dtype: 'float' is not one of"),

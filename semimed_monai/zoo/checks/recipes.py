@@ -55,13 +55,13 @@ def properties(bundle: Bundle) -> Iterator[Finding]:
 
 
 def recipes(bundle: Bundle) -> Iterator[tuple[str, ConfigParser]]:
-    """Each config as it is run: inference alone, overlays over the training."""
+    """Each config as it is run: inference alone, its overlays (inference_….json) over it, others over the training."""
     for file in bundle.files:
         place = file.as_posix()
         if file.parts[0] == "configs" and file.suffix == ".json" and place != METADATA:
             parser = ConfigParser()
-            below = [TRAIN] if place not in _KINDS else []
-            parser.read_config([str(bundle.folder / one) for one in (*below, place)])
+            below = INFERENCE if file.name.startswith("inference_") else TRAIN
+            parser.read_config([str(bundle.folder / one) for one in ([place] if place in _KINDS else [below, place])])
             yield place, parser
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from torch import nn
 
 from semimed_monai.networks import deployed_network, write_card
 
-BUNDLES = Path(__file__).parents[2] / "bundles"
+BUNDLES = Path(__file__).parents[1] / "bundles"
 
 CARDS: dict[str, dict[str, Any]] = {
     "dcmt": {"size": 32, "arguments": {"layers": [1, 1, 1, 1], "width": 16, "map_stride": 8}},
@@ -58,16 +56,11 @@ def give_weights(bundle: Path, name: str) -> None:
     write_card(bundle / "models/network.json", {**card, "arguments": network.arguments})
 
 
-@pytest.fixture(scope="session")
-def place_bundles() -> Callable[..., Path]:
-    """place_bundles(folder, "dcmt", …) -> the folder, with these bundles in `bundles`, and an empty `my_images`."""
-
-    def place(folder: Path, *names: str) -> Path:
-        for name in names:
-            bundle = folder / "bundles" / name
-            shutil.copytree(BUNDLES / name, bundle, ignore=shutil.ignore_patterns("models", "eval"))
-            give_weights(bundle, name)
-        (folder / "my_images").mkdir()
-        return folder
-
-    return place
+def place(folder: Path, *names: str) -> Path:
+    """The folder, with these bundles in `bundles`, and an empty `my_images`."""
+    for name in names:
+        bundle = folder / "bundles" / name
+        shutil.copytree(BUNDLES / name, bundle, ignore=shutil.ignore_patterns("models", "eval"))
+        give_weights(bundle, name)
+    (folder / "my_images").mkdir()
+    return folder
