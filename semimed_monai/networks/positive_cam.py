@@ -21,7 +21,7 @@ from semimed_monai.vocabulary import Outputs, flag
 STRIDES = (8, 16)
 """Pixels of the image to a cell of the last features."""
 
-SHOWN = ("positive", "cam", "marks")
+SHOWN = ("positive", "cam", "marks", "answer")
 """What a network's maps may be."""
 
 
@@ -124,14 +124,21 @@ class PositiveCAMClassifier(ResNet):
             weight = weight.clamp(min=0)
         return stretched(upsampled(functional.conv2d(features.float(), weight[:, :, None, None]), size))
 
+    def drawing(self, features: Tensor) -> Tensor | None:
+        """What the decoder draws, B×1×H×W in [0, 1]; None without one."""
+        if self.decoder is None:
+            return None
+        return torch.sigmoid(self.decoder(features).float())
+
     def forward(self, images: Tensor) -> Outputs:  # type: ignore[override]
         features = self.features(images)
-        logits = self.logits(features)
-        marks = None if self.decoder is None else torch.sigmoid(self.decoder(features).float())
+        logits, marks = self.logits(features), self.drawing(features)
         if self.shown == "marks" and marks is not None:
             maps = marks.expand(-1, logits.shape[1], -1, -1)
         else:
-            maps = self.activation(features, list(images.shape[2:]), positive=self.shown == "positive")
+            maps = self.activation(features, list(images.shape[2:]), positive=self.shown != "cam")
+            if self.shown == "answer":
+                maps = with_marks(maps, marks)
         return Outputs(logits=logits, maps=maps, marks=marks)
 
 
@@ -146,6 +153,17 @@ def _decoder(width: int, doublings: int) -> nn.Sequential:
     return nn.Sequential(*steps, nn.Conv2d(width, 1, 1))
 
 
+def with_marks(maps: Tensor, marks: Tensor | None) -> Tensor:
+    """The maps of all classes, of each but the first, normal, what the decoder draws in place of its PositiveCAM.
+
+    >>> with_marks(torch.zeros(1, 2, 1, 1), torch.ones(1, 1, 1, 1)).flatten(), with_marks(torch.zeros(1), None)
+    (tensor([0., 1.]), tensor([0.]))
+    """
+    if marks is None:
+        return maps
+    return torch.cat([maps[:, :1], marks.expand(-1, maps.shape[1] - 1, -1, -1)], dim=1)
+
+
 def showing(network: PositiveCAMClassifier, maps: str) -> PositiveCAMClassifier:
     """The same network, of the same weights, whose maps are others.
 
@@ -156,7 +174,8 @@ def showing(network: PositiveCAMClassifier, maps: str) -> PositiveCAMClassifier:
 
     Args:
         network: the network.
-        maps: `positive`; `cam`, the plain CAM; or `marks`, for every class what the decoder draws.
+        maps: `positive`; `cam`, the plain CAM; `marks`, for every class what the decoder draws; or `answer`, what the
+            deployed network's is taken from.
 
     Raises:
         ValueError: other maps, or those of a decoder that the network does not have.
@@ -171,8 +190,8 @@ def showing(network: PositiveCAMClassifier, maps: str) -> PositiveCAMClassifier:
 
 
 class DeployedPositiveCAM(PositiveCAMClassifier):
-    """The same weights behind one tensor, B×(1+C)×H×W: the PositiveCAM of the predicted class, then each class's
-    probability as a constant plane.
+    """The same weights behind one tensor, B×(1+C)×H×W: the map of the predicted class, then each class's probability as
+    a constant plane. The map is the class's PositiveCAM, and with a decoder, of an abnormal class, what that draws.
 
     >>> DeployedPositiveCAM(layers=(1, 1, 1, 1), widths=(4, 8, 8, 16)).eval()(torch.rand(1, 1, 64, 64)).shape
     torch.Size([1, 3, 64, 64])
@@ -180,5 +199,5 @@ class DeployedPositiveCAM(PositiveCAMClassifier):
 
     def forward(self, images: Tensor) -> Tensor:  # type: ignore[override]
         features = self.features(images)
-        maps = self.activation(features, [images.shape[2], images.shape[3]])
+        maps = with_marks(self.activation(features, [images.shape[2], images.shape[3]]), self.drawing(features))
         return answer_planes(maps, torch.softmax(self.logits(features), dim=1))

@@ -103,6 +103,14 @@ def test_the_decoder_draws_for_every_class() -> None:
         assert torch.equal(outputs.maps[:, of : of + 1], network(images).marks)
 
 
+@pytest.mark.parametrize("decoder", [False, True])
+def test_the_answer_shows_what_is_drawn_for_abnormal_only(decoder: bool) -> None:
+    network, images = _network(decoder=decoder), torch.rand(2, 1, 64, 64)
+    answer, outputs = showing(network, "answer")(images).maps, network(images)
+    assert torch.equal(answer[:, 0], outputs.maps[:, 0])
+    assert torch.equal(answer[:, 1], outputs.marks[:, 0] if decoder else outputs.maps[:, 1])
+
+
 def test_what_is_drawn_teaches_the_encoder() -> None:
     """Stage 3 shares it: a mark moves the stem's weights, not the decoder's only."""
     network = _network(decoder=True)
@@ -123,7 +131,7 @@ def test_without_a_decoder_nothing_is_drawn() -> None:
     assert network(torch.rand(1, 1, 64, 64)).marks is None
     with pytest.raises(ValueError, match="has no decoder"):
         showing(network, "marks")
-    with pytest.raises(ValueError, match="give one of positive, cam, marks"):
+    with pytest.raises(ValueError, match="give one of positive, cam, marks, answer"):
         showing(network, "pcam")
 
 
@@ -140,11 +148,19 @@ def test_the_deployed_network_is_the_trained_one(decoder: bool) -> None:
     network, images = _network(decoder=decoder), torch.rand(3, 1, 64, 48)
     deployed = DeployedPositiveCAM(**network.arguments).eval()
     deployed.load_state_dict(network.state_dict())
-    found, outputs = deployed(images), network(images)
+    found, outputs = deployed(images), showing(network, "answer")(images)
     chosen = outputs.logits.argmax(dim=1)
     assert torch.equal(found[:, 0], outputs.maps[torch.arange(3), chosen])
     assert torch.allclose(found[:, 1:, 5, 7], outputs.logits.softmax(dim=1))
     assert torch.allclose(torch.jit.script(deployed)(images), found, atol=1e-5)
+    with torch.no_grad():
+        for bias in (torch.tensor([9.0, -9.0]), torch.tensor([-9.0, 9.0])):  # whichever class is predicted
+            deployed.head.bias.copy_(bias)
+            network.head.bias.copy_(bias)
+            shown = (
+                network(images).marks[:, 0] if decoder and bias[1] > 0 else network(images).maps[:, int(bias[1] > 0)]
+            )
+            assert torch.equal(deployed(images)[:, 0], shown)
 
 
 def test_what_it_cannot_be_is_refused() -> None:
