@@ -63,9 +63,9 @@ def method_of(terms: Sequence[str], teacher: HasKind | None, names: Mapping[str,
 
 
 def chosen_profile(
-    profiles: dict[str, dict[str, Any]], name: str, what: str = "profile", card: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """The settings of one profile, or of what else a recipe has some of.
+    profiles: Mapping[str, Any], name: str, what: str = "profile", card: Mapping[str, Any] | None = None
+) -> Any:
+    """The settings of one profile, or what stands by the name of what else a recipe has some of.
 
     >>> profiles = {"phantom": {"image_size": 96, "width": 16, "max_epochs": 24}}
     >>> chosen_profile(profiles, "phantom")

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import torch
 
 from semimed_monai.ensembles.search import Vote, search
 from semimed_monai.files import write_table, write_tensors
-from semimed_monai.metrics import grading_scores
-from semimed_monai.networks import Ensemble, read_card, write_card
+from semimed_monai.metrics import bootstrap_interval, grading_scores
+from semimed_monai.networks import Ensemble, decided, read_card, votes, write_card
 from semimed_monai.reports.comparable import refuse_unequal
 from semimed_monai.reports.page.answers import Grades, read_answers
 from semimed_monai.reports.page.run import read_metrics
@@ -25,6 +26,9 @@ logger = logging.getLogger("semimed")
 
 VALIDATION = "validation"
 """What a run calls its answers for the section that no fold has a part of."""
+
+LEARNED_ALIKE = ("folds", "grouped_folds", "fold_seed", "labelled_share")
+"""What the runs of one ensemble have in common, as their cards say: by what they learned from."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,11 @@ class MemberRun:
         return str(self.card["arguments"]["name"])
 
     @property
+    def place(self) -> tuple[str, int, int]:
+        """Which member it is, at which size, and of which fold."""
+        return self.name, int(self.card["arguments"]["size"]), int(self.card["trained"]["fold"])
+
+    @property
     def f1(self) -> float:
         """On validation."""
         return grading_scores(self.chosen_by.probabilities, self.chosen_by.label)["f1"]
@@ -63,8 +72,8 @@ class MemberRun:
             for score in ("accuracy", "f1", "quadratic_kappa")
             if score in of
         }
-        arguments, trained = self.card["arguments"], self.card["trained"]
-        return {"member": self.name, "size": arguments["size"], "fold": trained["fold"], "chosen": chosen, **scores}
+        name, size, fold = self.place
+        return {"member": name, "size": size, "fold": fold, "chosen": chosen, **scores}
 
 
 class Assembly:
@@ -85,7 +94,8 @@ class Assembly:
 
     Raises:
         FileNotFoundError: there is no finished run of a member.
-        ValueError: runs on different data or of other sections, or a single member.
+        ValueError: runs on different data, of other sections or of folds that were cut otherwise, two runs of one
+            fold, or a single member.
     """
 
     def __init__(self, runs: Sequence[str | Path], ckpt_dir: str | Path, rule: str = "mix", fewest: int = 2) -> None:
@@ -103,11 +113,19 @@ class Assembly:
                 "semimed_monai.experiments` with the bundle's experiments/*.json), or set `runs`"
             )
         refuse_unequal(run.metrics for run in runs)
+        refuse_unequal((run.card["trained"] for run in runs), LEARNED_ALIKE)
         first = runs[0]
         for run in runs[1:]:
             if run.chosen_by.ids != first.chosen_by.ids or run.tested.ids != first.tested.ids:
                 raise ValueError(f"{run.folder} answers for other images than {first.folder}: evaluate both anew")
-        return sorted(runs, key=lambda run: (run.name, run.card["trained"]["fold"]))
+        runs.sort(key=lambda run: run.place)
+        for run, other in pairwise(runs):
+            if run.place == other.place:
+                raise ValueError(
+                    f"{run.folder} and {other.folder} are both of {run.name} at {run.place[1]} pixels, fold "
+                    f"{run.place[2]}: set `runs` to folders that hold one of them"
+                )
+        return runs
 
     @property
     def _places(self) -> str:
@@ -120,14 +138,13 @@ class Assembly:
 
     @cached_property
     def candidates(self) -> list[MemberRun]:
-        """One run of each member."""
-        of_member: dict[str, list[MemberRun]] = {}
+        """One run of each member; a network at two sizes is two members."""
+        of_member: dict[tuple[str, int], list[MemberRun]] = {}
         for run in self.runs:
-            of_member.setdefault(run.name, []).append(run)
+            of_member.setdefault(run.place[:2], []).append(run)
         if len(of_member) < self.fewest:
-            raise ValueError(
-                f"{self._places} holds runs of {', '.join(of_member)} only: train {self.fewest} members or more"
-            )
+            names = ", ".join(name for name, _ in of_member)
+            raise ValueError(f"{self._places} holds runs of {names} only: train {self.fewest} members or more")
         return [max(runs, key=lambda run: run.f1) if self.may_choose else runs[0] for runs in of_member.values()]
 
     @cached_property
@@ -169,13 +186,24 @@ class Assembly:
             "members": [f"{run.name}, {run.card['arguments']['size']} pixels" for run in self.members],
             "rule": self.chosen.rule,
             "chosen_on": VALIDATION if self.may_choose else "nothing: what is reported is the validation section",
-            **{key: self.members[0].card["trained"][key] for key in ("folds", "grouped_folds", "labelled_share")},
+            **{key: self.members[0].card["trained"][key] for key in LEARNED_ALIKE},
         }
         if self.may_choose:
             best = self._tested()[0]
             names = [self.candidates[place].name for place in best.members]
-            facts["best_on_test"] = f"{' + '.join(names)}, {best.rule}: F1 {100 * best.f1:.1f} (not to be chosen by)"
+            low, high = (100 * end for end in self._interval(best))
+            scored = f"F1 {100 * best.f1:.1f} [{low:.1f}, {high:.1f}]"
+            facts["best_on_test"] = f"{' + '.join(names)}, {best.rule}: {scored} (not to be chosen by)"
         return facts
+
+    def _interval(self, vote: Vote) -> tuple[float, float]:
+        """Of its F1 on the reported section, by bootstrap over people."""
+        tested = [self.candidates[place].tested for place in vote.members]
+        answers = torch.from_numpy(np.stack([of.probabilities for of in tested]).astype(np.float64))
+        everyone = torch.ones(1, len(tested), dtype=torch.float64)
+        voted = np.eye(answers.shape[2])[decided(*votes(answers, everyone), vote.rule)[0].numpy()]
+        labels = tested[0].label
+        return bootstrap_interval(lambda rows: grading_scores(voted[rows], labels[rows])["f1"], tested[0].groups)
 
     def save(self, deployed: str = "semimed_monai.networks.DeployedEnsemble") -> None:
         """The ensemble's weights and its card."""
@@ -219,7 +247,7 @@ class Assembly:
             scores = [
                 grading_scores(run.tested.probabilities, run.tested.label)["f1"]
                 for run in self.runs
-                if run.name == candidate.name
+                if run.place[:2] == candidate.place[:2]
             ]
             spread = f" ± {100 * statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
             mark = "votes" if candidate in self.members else "does not vote"

@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         results = Results(experiment, cells)
         files = results.write(out)
         if not failures:
+            _forget_outdated(assemblies, cells)
             failures = [f"{cell}: {failure}" for cell in assemblies if (failure := run_cell(cell))]
         if tracking is not None:
             tracking.finish(files)
@@ -143,6 +144,14 @@ def _run(experiment: Experiment, cells: Sequence[Cell], launcher: str, tracking:
             progress.set_postfix_str(str(cell))
             progress.update()
     return failures
+
+
+def _forget_outdated(assemblies: Sequence[Cell], cells: Sequence[Cell]) -> None:
+    """An assembly that is older than a run of its column is not done: that run was made anew."""
+    for assembly in assemblies:
+        made_of = [cell.metrics.stat().st_mtime for cell in cells if cell.column == assembly.column]
+        if assembly.metrics.is_file() and assembly.metrics.stat().st_mtime < max(made_of):
+            assembly.metrics.unlink()
 
 
 def _take(experiment: Experiment, cell: Cell, tracking: Tracking | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +94,9 @@ def test_the_finished_runs_of_each_column_are_assembled(
     written = assembled.metrics.stat().st_mtime_ns
     main(command)
     assert assembled.metrics.stat().st_mtime_ns == written
+    os.utime(cells[0].metrics)  # a member that was trained anew
+    main(command)
+    assert assembled.metrics.stat().st_mtime_ns > written
     with pytest.raises(SystemExit):
         main([*command[:1], "--seeds=2", *command[2:]])
     assert not (tmp_path / "runs/assembly/10/of_4").exists()
