@@ -1,7 +1,7 @@
 """An ensemble out of finished runs of its members: which of them, and how they vote, is chosen on validation.
 
-`search` judges all subsets by all rules at once, `assembly` reads the runs and makes the network, `leakage` says what the
-folds flatter by.
+`search` judges all subsets by all rules at once, `assembly` reads the runs and makes the network, `leakage` says what
+the folds flatter by.
 """
 
 from __future__ import annotations
