@@ -399,7 +399,7 @@ def test_the_two_bundles_are_one_recipe() -> None:
     skin, chest = (leaves(json.loads(sort.train.read_text())) for sort in (SKIN, CHEST))
     assert {name for name in skin.keys() | chest.keys() if skin.get(name) != chest.get(name)} == {
         "#profiles#phantom#image_size",
-        *("#multi_label", "#labelled_rows", "#unlabelled_rows", "#counted_rows", "#balanced", "#flips"),
+        *("#multi_label", "#labelled_rows", "#unlabelled_rows", "#counted_rows", "#consistency_weight", "#flips"),
         *("#phantoms#_target_", "#phantoms#lesions", "#phantoms#patients", "#in_channels"),
         *("#weights_card#classes", "#datalist#read#_target_"),
         "#criterion#terms#classification#_target_",
