@@ -13,10 +13,11 @@ of which the published parts are the sections; auto_test is not used. A copy wit
 The second is for who has OAI's own films: DICOM files in any folders, radiographs of both knees in one picture at the
 baseline (PA, fixed flexion), and the table of the central readings with the columns ID, SIDE, READPRJ and V00XRKL,
 separated by | or commas. Of several reading projects 15 comes first, then 37 and 42, then the others. A film is of the
-subject whom its PatientID, its folders or its name stand for; of several the earliest counts. The right knee is on the
-left of the picture, unless PatientOrientation says otherwise. Each knee is found, cut out as a square of --square mm
-and written as a PNG; what is not found with certainty is left out by name, and --check draws those that are, the least
-certain first. All subjects are divided.
+subject whom its PatientID, its folders or its name stand for. Of a subject's films that counts whose AccessionNumber is
+the barcode in the table's V00BARCDBU; where no film at all has one of those, that of the first day, and films dated
+more than a year after most are named. The right knee is on the left of the picture, unless PatientOrientation says
+otherwise. Each knee is found, cut out as a square of --square mm and written as a PNG; what is not found with certainty
+is left out by name, and --check draws those that are, the least certain first. All subjects are divided.
 
 OAI's own films were not seen when this was written: what is said of them is from the DICOM standard and from what
 others publish, and finding knees was tried on phantoms. Look at what --check draws.
@@ -218,6 +219,8 @@ def _own(source: Path, table: Path, out: Path, cutting: Cutting, fractions: Sequ
     passed_by = dict(sorted(found.passed_by.items()))
     absent, order = len(readings.grades) - len(found.cuts), ", ".join(map(str, PROJECTS))
     notes = [f"passed by: {count} files, {what}" for what, count in passed_by.items()]
+    if not found.by_barcode:
+        notes.append("a subject's earliest film counts: none has a V00BARCDBU of the table as its AccessionNumber")
     if absent:
         notes.append(f"{absent} of {len(readings.grades)} graded knees are not used: no film of them, or not found")
     if readings.disagreed:

@@ -6,7 +6,8 @@
 
 A knee may have been read in several projects (READPRJ). Project 15, the longitudinal readings of the whole cohort,
 comes first, then 37 and 42, then others by number, as most who use OAI do; of those the first that gives a grade
-counts. Codes that begin with a dot say that there is none, and why.
+counts. V00BARCDBU, which a table may lack, is the barcode of the film that was read. Codes that begin with a dot say
+that there is none, and why.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ PROJECTS = (15, 37, 42)
 """Those whose grades come first."""
 
 _COLUMNS = ("ID", "SIDE", "READPRJ", "V00XRKL")
+_BARCODE = "V00BARCDBU"
 
 
 class Readings(NamedTuple):
@@ -35,6 +37,7 @@ class Readings(NamedTuple):
     Args:
         table: the file.
         grades: of the knees that have one.
+        barcodes: of each subject's films out of which those grades were read, as `barcode` writes them.
         subjects: all whom it names.
         ungraded: knees for which it has no grade.
         disagreed: knees for which another project gives another grade than that which counts.
@@ -42,6 +45,7 @@ class Readings(NamedTuple):
 
     table: Table
     grades: dict[Knee, int]
+    barcodes: dict[str, set[str]]
     subjects: set[str]
     ungraded: list[str]
     disagreed: list[str]
@@ -53,6 +57,7 @@ class _Reading(NamedTuple):
     line: int
     knee: Knee
     project: int
+    barcode: str
     grade: int | None
 
 
@@ -81,25 +86,41 @@ def read_readings(file: Path) -> Readings:
             )
     if problems:
         raise DatalistError(file, problems)
-    given = {knee: _given(of_projects) for knee, of_projects in sorted(by_knee.items())}
+    graded = {knee: _graded(of_projects) for knee, of_projects in sorted(by_knee.items())}
+    first = [same[0] for same in graded.values() if same]
+    barcodes: defaultdict[str, set[str]] = defaultdict(set)
+    for one in first:
+        if one.barcode:
+            barcodes[one.knee.subject].add(one.barcode)
     return Readings(
         table,
-        grades={knee: grades[0] for knee, grades in given.items() if grades},
-        subjects={knee.subject for knee in given},
-        ungraded=[knee.name for knee, grades in given.items() if not grades],
-        disagreed=[knee.name for knee, grades in given.items() if len({*grades}) > 1],
+        grades={one.knee: one.grade for one in first if one.grade is not None},
+        barcodes=dict(barcodes),
+        subjects={knee.subject for knee in graded},
+        ungraded=[knee.name for knee, same in graded.items() if not same],
+        disagreed=[knee.name for knee, same in graded.items() if len({one.grade for one in same}) > 1],
     )
 
 
-def _given(readings: Mapping[int, _Reading]) -> list[int]:
-    """The grades of a knee, that which counts first."""
+def barcode(said: str) -> str:
+    """A film's barcode as a number, since a table may have lost the zeros before it; "" where it is none.
+
+    >>> barcode("016600000001"), barcode("16600000001.0"), barcode(".: Missing Form"), barcode("A7")
+    ('16600000001', '16600000001', '', '')
+    """
+    code = _code(said)
+    return code.lstrip("0") if code.isdecimal() else ""
+
+
+def _graded(readings: Mapping[int, _Reading]) -> list[_Reading]:
+    """Those of a knee that give a grade, that which counts first."""
     order = sorted(readings, key=lambda project: (project not in PROJECTS, project))
-    return [grade for project in order if (grade := readings[project].grade) is not None]
+    return [readings[project] for project in order if readings[project].grade is not None]
 
 
 def _with_columns(table: Table) -> Table:
     """The table with the names of the columns that are needed in capitals."""
-    names = {column: column.upper() for column in table.columns if column.upper() in _COLUMNS}
+    names = {column: column.upper() for column in table.columns if column.upper() in (*_COLUMNS, _BARCODE)}
     missing = [column for column in _COLUMNS if column not in names.values()]
     if missing:
         raise ValueError(
@@ -118,7 +139,9 @@ def _reading(row: Row) -> _Reading:
         raise ValueError(f"SIDE {row.cells['SIDE']!r} must be 1 (right) or 2 (left)")
     if not project.isdecimal():
         raise ValueError(f"READPRJ {row.cells['READPRJ']!r} must be the number of a reading project")
-    return _Reading(row.number, Knee(subject, SIDES[side]), int(project), _grade(grade))
+    return _Reading(
+        row.number, Knee(subject, SIDES[side]), int(project), barcode(row.cells.get(_BARCODE, "")), _grade(grade)
+    )
 
 
 def _code(cell: str) -> str:

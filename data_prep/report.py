@@ -74,7 +74,11 @@ def deliver(
 
 def _missing(classes: Sequence[str], sections: Mapping[str, Sequence[Any]]) -> list[str]:
     """What no training can do without."""
-    uses = {"validation": "training keeps the best weights by it", "test": "training ends with its evaluation"}
+    instead = ": set --test#section validation there" if sections.get("validation") else ""
+    uses = {
+        "validation": "training keeps the best weights by it",
+        "test": f"training ends with its evaluation{instead}",
+    }
     notes = [f"no {name} items: {use}" for name, use in uses.items() if not sections.get(name)]
     alone = len(classes) == 1 and not any(_lists_of_marks(sections).values())  # a finding is there, or it is not
     return notes + ([f"only one class ({classes[0]}): there is nothing to tell apart"] if alone else [])

@@ -226,6 +226,119 @@ def test_films_of_several_visits_and_of_other_things_are_not_used(films, capsys)
     assert "note: passed by: 1 files, modality MR\n" in printed
 
 
+NOT_USABLE = "subjects none of whose films of the baseline can be used"
+PERHAPS_LATER = "used, but perhaps of a later visit: undated, or over a year after most"
+BY_DATE = "note: a subject's earliest film counts: none has a V00BARCDBU of the table as its AccessionNumber\n"
+
+
+def later_film(films: Path, subject: str, date: str) -> str:
+    """The name of a film of both knees from another day."""
+    return (
+        write_film(films / subject / date / "9" / "001", drawn(), subject, StudyDate=date).relative_to(films).as_posix()
+    )
+
+
+def test_a_later_film_does_not_stand_in_for_that_of_the_baseline(films, capsys):
+    further = [later_film(films, subject, "20060301") for subject in SUBJECTS[:3]]
+    first = [film_of(films, subject) for subject in SUBJECTS[:4]]
+    edit(first[0], PixelSpacing=None, ImagerPixelSpacing=None)
+    first[1].write_bytes(b"nothing")  # its folder tells the day
+    edit(first[2], StudyDate="")  # its folder tells the day
+    first[3].unlink()
+    only = later_film(films, SUBJECTS[3], "20090214")
+    file = made(films)
+    names = [path.relative_to(films).as_posix() for path in first]
+    assert {item["group"] for item in items_of(file).values()} == {*SUBJECTS[2:]}
+    lost = left_out(file)
+    assert lost.pop("films that cannot be used") == [
+        f"{names[0]} (no PixelSpacing, ImagerPixelSpacing, NominalScannedPixelSpacing: its size in mm is not known)",
+        f"{names[1]} (no DICOM header: copy it anew)",
+    ]
+    assert lost == {
+        "further films of a subject": further,
+        NOT_USABLE: SUBJECTS[:2],
+        PERHAPS_LATER: [f"{only} (20090214)"],
+    }
+    printed = capsys.readouterr().out
+    assert f"{PERHAPS_LATER}: 1 ({only} (20090214))\n" in printed
+    assert BY_DATE in printed
+
+
+def test_a_film_is_named_if_undated_or_dated_more_than_a_year_after_most(films):
+    dated = dict(zip(SUBJECTS, ("20060214", "20060215", "", "2006.02.15"), strict=False))
+    for subject, date in dated.items():
+        film = film_of(films, subject)
+        edit(film, StudyDate=date)
+        film.rename(films / f"{subject}.dcm")
+    assert left_out(made(films)) == {
+        PERHAPS_LATER: [
+            f"{SUBJECTS[1]}.dcm (20060215)",
+            f"{SUBJECTS[2]}.dcm (no date)",
+            f"{SUBJECTS[3]}.dcm (20060215)",
+        ]
+    }
+
+
+def with_barcodes(films: Path, given: str = "0166{:08d}") -> None:
+    """Write into the table what barcode the film of each subject has."""
+    table = films.parent / "kXR_SQ_BU00.txt"
+    head, *rows = table.read_text().splitlines()
+    codes = [given.format(SUBJECTS.index(row.partition("|")[0])) for row in rows]
+    write_readings(table, *map("{}|{}".format, rows, codes), head=f"{head}|v00barcdbu")
+
+
+@pytest.mark.parametrize("given", ["0166{:08d}", "166{:08d}.0"])
+def test_where_the_table_has_barcodes_the_film_with_one_is_the_graded(films, capsys, given):
+    with_barcodes(films, given)
+    for number, subject in enumerate(SUBJECTS):
+        edit(film_of(films, subject), AccessionNumber=f"0166{number:08d}")
+    others = [later_film(films, SUBJECTS[0], date) for date in ("20040214", "20060214")]
+    edit(film_of(films, SUBJECTS[1]), AccessionNumber="016600000000")  # of another subject
+    edit(film_of(films, SUBJECTS[2]), PixelSpacing=None, ImagerPixelSpacing=None)
+    others += [later_film(films, SUBJECTS[2], "20050215")]
+    edit(film_of(films, SUBJECTS[3]), StudyDate="20090214")
+    foreign = film_of(films, SUBJECTS[1]).relative_to(films).as_posix()
+    file = made(films)
+    lost = left_out(file)
+    assert lost.pop("films that cannot be used")[0].startswith(
+        film_of(films, SUBJECTS[2]).relative_to(films).as_posix()
+    )
+    assert lost == {
+        "films of another barcode than the table's": sorted([*others, foreign]),
+        "subjects without the film of the table's barcode": [SUBJECTS[1]],
+        NOT_USABLE: [SUBJECTS[2]],
+    }
+    assert {item["group"] for item in items_of(file).values()} == {SUBJECTS[0], *SUBJECTS[3:]}
+    assert BY_DATE not in capsys.readouterr().out
+
+
+def test_where_no_film_has_a_barcode_of_the_table_the_date_counts_and_that_is_said(films, capsys):
+    expected = items_of(made(films))
+    assert BY_DATE in capsys.readouterr().out
+    with_barcodes(films)
+    assert items_of(made(films)) == expected
+    assert BY_DATE in capsys.readouterr().out
+
+
+def test_of_several_films_of_a_day_that_counts_in_which_the_most_knees_are_found(films):
+    one_knee = drawn(places={0: PLACES[0]})
+    for subject in SUBJECTS[:3]:
+        write_film(film_of(films, subject), one_knee, subject)
+    edit(film_of(films, SUBJECTS[1]), PixelSpacing=None, ImagerPixelSpacing=None)
+    film_of(films, SUBJECTS[2]).write_bytes(b"nothing")
+    again = [write_film(films / subject / "20050214" / "9" / "001", drawn(), subject) for subject in SUBJECTS[:4]]
+    file = made(films)
+    assert len(items_of(file)) == 30
+    lost = left_out(file)
+    assert [name.split("/")[0] for name in lost.pop("films that cannot be used")] == SUBJECTS[1:3]
+    assert lost == {
+        "further films of a subject": [
+            film_of(films, SUBJECTS[0]).relative_to(films).as_posix(),
+            again[3].relative_to(films).as_posix(),  # as good as the other: the first by name counts
+        ]
+    }
+
+
 def test_a_film_belongs_to_its_patient_id_its_folder_or_its_name(films):
     expected = items_of(made(films))
     edit(film_of(films, SUBJECTS[0]), PatientID="")
@@ -373,6 +486,19 @@ def test_of_several_reading_projects_the_first_of_15_37_42_counts_that_gives_a_g
     assert readings.disagreed == (["1R"] if count > 1 else [])
     more = [f"1|1|{number}|0|." for number in (15, 37, 42)] + ["1|1|9|0|3"]
     assert read_readings(write_readings(file, *more)).grades == {Knee("1", "R"): 3}
+
+
+def test_barcodes_are_those_of_the_readings_that_count(tmp_path):
+    table = write_readings(
+        tmp_path / "t.txt",
+        "1|1|37|0|2|016600000007",
+        "1|1|15|0|2|016600000005",
+        "1|2|15|0|.|016600000006",
+        "1|2|37|0|1|016600000008",
+        "2|1|15|0|1|.: Missing Form",
+        head="ID|SIDE|READPRJ|VERSION|V00XRKL|V00BARCDBU",
+    )
+    assert read_readings(table).barcodes == {"1": {"16600000005", "16600000008"}}
 
 
 def test_all_lines_that_cannot_be_understood_are_named_together(tmp_path):
