@@ -102,7 +102,7 @@ def films(tmp_path) -> Path:
 
 
 def film_of(films: Path, subject: str) -> Path:
-    return next(films.glob(f"{subject}/*/*/001"))
+    return next(films.glob(f"{subject}/*/0113*/001"))
 
 
 def edit(file: Path, **values: Any) -> None:
@@ -238,12 +238,19 @@ def later_film(films: Path, subject: str, date: str) -> str:
     )
 
 
+def spoilt(film: Path) -> Path:
+    """A file in its place without a header that could be read."""
+    film = film.rename(film.with_suffix(".dcm"))
+    film.write_bytes(b"nothing")
+    return film
+
+
 def test_a_later_film_does_not_stand_in_for_that_of_the_baseline(films, capsys):
     further = [later_film(films, subject, "20060301") for subject in SUBJECTS[:3]]
     first = [film_of(films, subject) for subject in SUBJECTS[:4]]
     edit(first[0], PixelSpacing=None, ImagerPixelSpacing=None)
-    first[1].write_bytes(b"nothing")  # its folder tells the day
-    edit(first[2], StudyDate="")  # its folder tells the day
+    first[1] = spoilt(first[1])  # its folder tells the day, and so below
+    edit(first[2], StudyDate="")
     first[3].unlink()
     only = later_film(films, SUBJECTS[3], "20090214")
     file = made(films)
@@ -325,7 +332,7 @@ def test_of_several_films_of_a_day_that_counts_in_which_the_most_knees_are_found
     for subject in SUBJECTS[:3]:
         write_film(film_of(films, subject), one_knee, subject)
     edit(film_of(films, SUBJECTS[1]), PixelSpacing=None, ImagerPixelSpacing=None)
-    film_of(films, SUBJECTS[2]).write_bytes(b"nothing")
+    spoilt(film_of(films, SUBJECTS[2]))
     again = [write_film(films / subject / "20050214" / "9" / "001", drawn(), subject) for subject in SUBJECTS[:4]]
     file = made(films)
     assert len(items_of(file)) == 30

@@ -102,6 +102,7 @@ def test_a_copy_without_test_or_val_is_used_and_said_to_be_one(source, capsys):
     assert sections_of(made(source))["test"] == []
     printed = capsys.readouterr().out
     assert "note: kneeKL224 has no test/: no official test section; --test-from cuts one out by subject\n" in printed
+    assert "note: no test items: training ends with its evaluation: set --test#section validation there\n" in printed
     shutil.rmtree(source / "val")
     assert {name for name, items in sections_of(made(source)).items() if items} == {"training"}
     assert "note: kneeKL224 has no val/: no validation section\n" in capsys.readouterr().out
