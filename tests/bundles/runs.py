@@ -1,4 +1,4 @@
-"""Where a run of a bundle leaves what, for the tests that compare two runs."""
+"""A recipe that is looked at and not run; where a run of a bundle leaves what, for the tests that compare two runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from torch import nn
 
 from semimed_monai.networks import deployed_network
+
+
+def resting_recipe(
+    config: Path, dataset: Path | str, folder: Path, handlers: Sequence[str] = (), **settings: Any
+) -> ConfigParser:
+    """A recipe on this data set, of which nothing is run.
+
+    Of the trainer's handlers it keeps those of these names: some of the others ask for a bundle that is running.
+    """
+    recipe = ConfigParser()
+    recipe.read_config(str(config))
+    recipe.update({"bundle_root": str(config.parents[1]), "dataset_dir": str(dataset)})
+    recipe.update({"output_dir": str(folder), "ckpt_dir": f"{folder}/models", **settings})
+    recipe["train#handlers"] = [one for one in recipe["train#handlers"] if one["_target_"].endswith(tuple(handlers))]
+    return recipe
 
 
 def into(folder: Path) -> tuple[str, str]:

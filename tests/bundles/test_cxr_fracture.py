@@ -16,7 +16,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.utils import set_determinism
-from runs import assert_same_way, checked_workflow, deployed_of, into, same, state_of, weights_of
+from runs import assert_same_way, checked_workflow, deployed_of, into, resting_recipe, same, state_of, weights_of
 
 from semimed_monai.data import Datalist
 from semimed_monai.data.phantoms import ChestCounts, chest_phantom_set
@@ -119,11 +119,9 @@ def test_evaluate_knows_a_mean_teachers_run(films: Path, run_bundle: Run, tmp_pa
     assert found["scores"].keys() == {"teacher", "student"}
 
 
-def test_the_recipe_means_what_the_card_says(films: Path) -> None:
+def test_the_recipe_means_what_the_card_says(films: Path, tmp_path: Path) -> None:
     """What no other test would see, as the run is the same length whatever is trained."""
-    recipe = ConfigParser()
-    recipe.read_config(str(TRAIN))
-    recipe["bundle_root"], recipe["dataset_dir"], recipe["profile"] = str(CONFIGS.parent), str(films), "phantom"
+    recipe = resting_recipe(TRAIN, films, tmp_path, profile="phantom")
     terms = recipe.get_parsed_content("criterion").terms
     assert terms["lesions"].roles == ("P_hos", "N_hos", "N_pub")
     assert terms["sharpened"].roles == ("P_pub",)
@@ -145,23 +143,17 @@ def test_the_recipe_means_what_the_card_says(films: Path) -> None:
 
 def test_the_stages_follow_the_trainers_epochs(films: Path, tmp_path: Path) -> None:
     """MONAI Label sets them at the trainer, not at the recipe's `max_epochs`."""
-    recipe = ConfigParser()
-    recipe.read_config(str(TRAIN))
-    recipe.update({"bundle_root": str(CONFIGS.parent), "dataset_dir": str(films), "profile": "phantom"})
-    recipe.update({"output_dir": str(tmp_path), "ckpt_dir": f"{tmp_path}/models"})
-    recipe.update({"pretraining_epochs": 2, "max_epochs": 4, "train#trainer#max_epochs": 8})
-    recipe["train#handlers"] = [one for one in recipe["train#handlers"] if one["_target_"].endswith("KeepBest")]
+    epochs = {"pretraining_epochs": 2, "max_epochs": 4, "train#trainer#max_epochs": 8}
+    recipe = resting_recipe(TRAIN, films, tmp_path, ("KeepBest",), profile="phantom", **epochs)
     (kept,) = recipe.get_parsed_content("train#handlers")
     assert recipe.get_parsed_content("stage").start == 2 / 8
     assert list(recipe.get_parsed_content("scheduler").milestones) == [2]
     assert kept.first_epoch == 3
 
 
-def test_the_papers_network_is_what_the_profile_paper_makes(films: Path) -> None:
+def test_the_papers_network_is_what_the_profile_paper_makes(films: Path, tmp_path: Path) -> None:
     """ResNet-50 without its classifier has 23 501 760 parameters for one channel; pyramid and head are the rest."""
-    recipe = ConfigParser()
-    recipe.read_config(str(TRAIN))
-    recipe["bundle_root"], recipe["dataset_dir"] = str(CONFIGS.parent), str(films)
+    recipe = resting_recipe(TRAIN, films, tmp_path)
     network = recipe.get_parsed_content("network_def")
     assert recipe.get_parsed_content("image_size") == 1024
     count = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}

@@ -21,7 +21,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
-from runs import assert_same_way, checked_workflow, deployed_of, into, same, weights_of
+from runs import assert_same_way, checked_workflow, deployed_of, into, resting_recipe, same, weights_of
 from tiny import TINY_DCMT
 
 from semimed_monai.data import Datalist
@@ -365,12 +365,7 @@ PROFILES["table"] = PROFILES["phantom"]
 def test_the_recipe_means_what_the_card_says(profile: str, dataset: Path, tmp_path: Path) -> None:
     """Nothing is trained: what follows would change no shape, no file and no name, so no other test would see it."""
     said = PROFILES[profile]
-    recipe = ConfigParser()
-    recipe.read_config(str(TRAIN))
-    recipe.update({"bundle_root": str(CONFIGS.parent), "dataset_dir": str(dataset), "output_dir": str(tmp_path)})
-    recipe.update({"ckpt_dir": f"{tmp_path}/models", "labelled_share": 1.0})
-    wanted = ("EMATeacher", "KeepBest")  # some of the others ask for a bundle that is running
-    recipe["train#handlers"] = [one for one in recipe["train#handlers"] if one["_target_"].endswith(wanted)]
+    recipe = resting_recipe(TRAIN, dataset, tmp_path, ("EMATeacher", "KeepBest"), labelled_share=1.0)
     if profile == "paper":
         assert recipe.get_parsed_content("profile") == "paper"  # with a dataset_dir
     else:

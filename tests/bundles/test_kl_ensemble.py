@@ -82,7 +82,7 @@ def test_a_run_is_scored_on_test_on_validation_and_on_its_own_fold(runs: Path, k
     assert {"accuracy", "f1", "quadratic_kappa", "ece", *(f"auc/{name}" for name in GRADES)} <= {
         *content["scores"]["student"]
     }
-    assert content["member"], content["fold"] == (MEMBERS[0], 1)
+    assert (content["member"], content["fold"]) == (MEMBERS[0], 1)
     datalist = Datalist(knees)
     of_fold = {item["id"] for item in Folds(datalist.labelled(), 2, seed=0).validation(1)}
     answered: dict[str, set[str]] = {}
@@ -126,15 +126,19 @@ def test_killed_and_resumed_is_the_uninterrupted_run(
     assert whole["scheduler"] == cut["scheduler"]
 
 
+STAGES = {"first": ("--max_epochs=1",), "second": ("--head_epochs=0", "--frozen_norm=True")}
+
+
 @pytest.mark.slow
-def test_two_processes_train_as_one(knees: Path, run_bundle: Run, run_by_two: Run, tmp_path: Path) -> None:
-    # As for dcmt: statistics frozen, for torch has none of the global batch on CPUs; no Adam, which blows up rounding.
+@pytest.mark.parametrize("stage", STAGES)
+def test_two_processes_train_as_one(stage: str, knees: Path, run_bundle: Run, run_by_two: Run, tmp_path: Path) -> None:
+    # As for dcmt: in the second stage statistics are frozen, as in the first anyway, for torch has none of the global
+    # batch on CPUs; no Adam, which blows up rounding.
     settings = (
         *TINY,
+        *STAGES[stage],
         f"--dataset_dir={knees}",
         "--precision=fp32",
-        "--frozen_norm=True",
-        "--head_epochs=0",
         "--optimizer#_target_=torch.optim.SGD",
         "--optimizer#fused=False",
         "--learning_rate=0.3",
@@ -145,6 +149,11 @@ def test_two_processes_train_as_one(knees: Path, run_bundle: Run, run_by_two: Ru
     for name, value in one["student"].items():
         assert torch.allclose(value.float(), two["student"][name].float(), atol=1e-5), name
     assert one["student"]["head.bias"].norm() > 0.01  # it began with zeros
+    set_determinism(0)
+    start = Member(MEMBERS[0], size=64).state_dict()
+    for state in (one, two):
+        moved = {name for name, value in state["student"].items() if not torch.equal(value, start[name])}
+        assert (moved == {"head.weight", "head.bias"}) == (stage == "first")
     answers = [
         {
             (row["network"], row["id"]): [float(row[f"probability/{name}"]) for name in GRADES]
@@ -290,8 +299,9 @@ def test_inference_answers_as_evaluation_does_and_names_what_it_cannot_read(
         (("--fold=7",), "there is no fold 7: they are 0 to 1"),
         (("--members={'vgg11': 64}", "--member=vgg11"), "vgg11 cannot be a member"),
         (("--folds=40",), "make fewer than 40 folds"),
+        (("--folds=100",), "groups cannot fill 100 folds"),
     ],
-    ids=["no such fold", "no member", "too many folds"],
+    ids=["no such fold", "no member", "too many folds", "fewer people than folds"],
 )
 def test_settings_that_cannot_be_end_in_one_message(
     settings: tuple[str, ...], said_of: str, knees: Path, run_bundle: Run, tmp_path: Path

@@ -22,7 +22,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 from PIL import Image
-from runs import checked_workflow, deployed_of, into, same, state_of, weights_of
+from runs import checked_workflow, deployed_of, into, resting_recipe, same, state_of, weights_of
 
 from semimed_monai.data import Datalist
 from semimed_monai.data.phantoms import (
@@ -317,11 +317,7 @@ def test_a_method_calls_itself_what_the_papers_tables_call_it(sort: Sort, tmp_pa
 
 def parsed(sort: Sort, images: Path, tmp_path: Path, **settings: Any) -> ConfigParser:
     """The recipe with the paper's settings on these images, of which nothing is run."""
-    recipe = ConfigParser()
-    recipe.read_config(str(sort.train))
-    recipe.update({"bundle_root": str(sort.configs.parent), "dataset_dir": str(images), "output_dir": str(tmp_path)})
-    recipe.update({"ckpt_dir": f"{tmp_path}/models", "image_size": 32, **settings})
-    return recipe
+    return resting_recipe(sort.train, images, tmp_path, image_size=32, **settings)
 
 
 def test_the_recipe_means_what_the_card_says(sort: Sort, images: Path, tmp_path: Path) -> None:

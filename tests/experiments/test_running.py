@@ -80,23 +80,32 @@ def test_a_failure_is_listed_and_the_others_go_on(
 def test_the_finished_runs_of_each_column_are_assembled(
     write_experiment: WriteExperiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Once, after the last cell; a cell that failed stands in its way."""
-    experiment = write_experiment(assembly="configs/assemble.json", columns={"10 %": {"labelled_share": 0.1}})
+    """Once, after the last cell, each column's by themselves; a cell that failed stands in its way."""
+    experiment = write_experiment(assembly="configs/assemble.json")
     root = experiment.file.parents[1]
     (root / "assemble.py").write_text(ASSEMBLY)
     training = "$runpy.run_path(@bundle_root + '/assemble.py', dict(runs=@runs, output_dir=@output_dir))"
     (root / "configs/assemble.json").write_text(json.dumps({"runs": [], "training": training}))
     command = [str(experiment.file), "--seeds=1", f"--out={tmp_path}/runs", "--tracking=none"]
     main(command)
-    (assembled,) = experiment.assemblies(tmp_path / "runs", cells := experiment.cells(tmp_path / "runs", seeds=1))
-    assert json.loads(assembled.metrics.read_text()) == [str(cell.folder) for cell in cells]
-    assert str(assembled.folder) in capsys.readouterr().out
-    written = assembled.metrics.stat().st_mtime_ns
+    runs = tmp_path / "runs"
+    assembled = experiment.assemblies(runs, cells := experiment.cells(runs, seeds=1))
+    given = {one.column: json.loads(one.metrics.read_text()) for one in assembled}
+    assert given == {
+        "10 %": [str(runs / method / "10" / "1") for method in ("mt", "dc-mt")],
+        "30 %": [str(runs / "mt" / "30" / "1")],
+    }
+    assert [one.settings["labelled_share"] for one in assembled] == [0.1, 0.3]
+    said = capsys.readouterr().out
+    assert all(str(one.folder) in said for one in assembled)
+    written = [one.metrics.stat().st_mtime_ns for one in assembled]
     main(command)
-    assert assembled.metrics.stat().st_mtime_ns == written
-    os.utime(cells[0].metrics)  # a member that was trained anew
+    assert [one.metrics.stat().st_mtime_ns for one in assembled] == written
+    os.utime(cells[0].metrics)  # a member of the first column that was trained anew
     main(command)
-    assert assembled.metrics.stat().st_mtime_ns > written
+    anew = [one.metrics.stat().st_mtime_ns for one in assembled]
+    assert anew[0] > written[0]
+    assert anew[1] == written[1]
     with pytest.raises(SystemExit):
         main([*command[:1], "--seeds=2", *command[2:]])
     assert not (tmp_path / "runs/assembly/10/of_4").exists()

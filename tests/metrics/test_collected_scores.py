@@ -16,11 +16,12 @@ from discs import centred_disc
 from ignite.engine import Engine
 from monai.bundle.config_parser import ConfigParser
 from monai.engines.evaluator import Evaluator
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, log_loss
 
 from semimed_monai.metrics import (
     GradingScore,
     LocalisationScore,
+    LogLikelihood,
     Predictions,
     Rows,
     TIoUScore,
@@ -77,6 +78,7 @@ def _evaluated(items: list[dict[str, Any]], size: int = 4) -> dict[str, Any]:
     engine = Engine(lambda _, batch: batch)
     for name in GradingScore.names:
         GradingScore(name).attach(engine, name)
+    LogLikelihood().attach(engine, "log_likelihood")
     TIoUScore().attach(engine, "tiou")
     TIoUScore(macro=True).attach(engine, "tiou_macro")
     for name in measures():
@@ -102,6 +104,7 @@ def _whole_set(items: list[dict[str, Any]]) -> dict[str, float]:
     baselines = baseline_ious(radial_profile(batch["mask"]).numpy())
     return {
         **grading_scores(batch["probabilities"].numpy(), labels, CLASSES),
+        "log_likelihood": -log_loss(labels, batch["probabilities"].double().numpy()),
         "tiou": tiou(ious),
         "tiou_disc": tiou(baselines["disc"]),
         "tiou_ones": tiou(baselines["ones"]),
@@ -138,9 +141,25 @@ def test_an_engine_gives_the_whole_sets_scores_however_it_is_batched() -> None:
     assert expected["tiou"] != expected["tiou_macro"]
     for size in (1, 4, 14):
         found = _evaluated(items, size)
-        assert {name: entry["value"] for name, entry in found["scores"].items()} == pytest.approx(expected)
+        scores = {name: entry["value"] for name, entry in found["scores"].items()}
+        assert found["metrics"] | scores == pytest.approx(expected)
         assert found["metrics"] == pytest.approx({name: expected[name] for name in found["metrics"]})
-        assert len(found["metrics"]) == len(GradingScore.names) + 2 + len(measures())
+        assert len(found["metrics"]) == len(GradingScore.names) + 3 + len(measures())
+
+
+def test_the_log_likelihood_is_a_mean_over_labelled_rows() -> None:
+    """Of three batches: log ½, log ¼ and a row without label; none with one; log ⅛."""
+    metric = LogLikelihood()
+    metric.update((["a", "b", "c"], torch.tensor([0, 1, -1]), torch.tensor([[0.5, 0.5], [0.75, 0.25], [1.0, 0.0]])))
+    metric.update((["d"], torch.tensor([-1]), torch.tensor([[0.9, 0.1]])))
+    assert metric.compute() == pytest.approx(-1.5 * math.log(2))
+    metric.update((["e"], torch.tensor([1]), torch.tensor([[0.875, 0.125]])))
+    assert metric.compute() == pytest.approx(-2 * math.log(2))
+    metric.update((["f"], torch.tensor([1]), torch.tensor([[1.0, 0.0]])))  # sure and wrong costs much, not everything
+    assert metric.compute() == pytest.approx((-6 * math.log(2) - 12 * math.log(10)) / 4)
+    metric.reset()
+    metric.update((["d"], torch.tensor([-1]), torch.tensor([[0.9, 0.1]])))
+    assert math.isnan(metric.compute())
 
 
 def test_two_processes_with_uneven_rows_give_what_one_gives(run_twice: Callable[..., None], tmp_path: Path) -> None:

@@ -42,6 +42,15 @@ def test_unlabelled_rows_do_not_count() -> None:
     assert all(math.isnan(value) for value in nothing.values())
 
 
+def test_the_auc_of_each_grade_is_its_own() -> None:
+    """The share of pairs, one row of the grade and one of another, in which the first is given more; a tie is half."""
+    probabilities = np.array([[0.6, 0.3, 0.1], [0.3, 0.5, 0.2], [0.5, 0.4, 0.1], [0.2, 0.2, 0.6], [0.1, 0.2, 0.7]])
+    scores = ordinal_statistic(probabilities, np.array([0, 0, 1, 1, 2]), ["a", "b", "c"])(np.arange(5))
+    assert scores["auc/a"] == pytest.approx((3 + 2) / 6)  # 0.6 above all of 0.5, 0.2, 0.1; 0.3 above two
+    assert scores["auc/b"] == pytest.approx((2 + 0.5) / 6)  # 0.4 above 0.3 and 0.2 of 0.3, 0.5, 0.2; 0.2 equals one
+    assert scores["auc/c"] == 1
+
+
 def test_predictions_of_grades_have_them() -> None:
     import torch
 

@@ -94,6 +94,26 @@ def leave_run(
     return _leave(folder, Predictions, outputs, classes, maps, {**FACTS, **facts})
 
 
+def leave_answers(
+    folder: Path, answers: Mapping[str, Mapping[str, Sequence[float]]], classes: Sequence[str], **facts: Any
+) -> Path:
+    """metrics.json and predictions.csv of a classifier that said just this: network → id → the probabilities.
+
+    An id begins with its label: `1/knee.png`.
+    """
+    outputs = {
+        network: {
+            "id": list(rows),
+            "group": list(rows),
+            "label": torch.tensor([int(name.partition("/")[0]) for name in rows]),
+            "image": torch.zeros(len(rows), 1, 8, 8),
+            "probabilities": torch.tensor(list(rows.values())),
+        }
+        for network, rows in answers.items()
+    }
+    return _leave(folder, Predictions, outputs, classes, False, {**FACTS, **facts})
+
+
 def found(count: int, seed: int) -> dict[str, Any]:
     """An evaluator's output where images may have several findings: two a group; of the first not all is known."""
     random = torch.Generator().manual_seed(seed)
