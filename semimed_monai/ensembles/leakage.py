@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from semimed_monai.ensembles.assembly import read_run_of_member
-from semimed_monai.messages import cause_of
 from semimed_monai.metrics import bootstrap_interval, quadratic_kappa
 from semimed_monai.metrics.grading import IntArray, mean_of_known
 from semimed_monai.reports.comparable import refuse_unequal
@@ -150,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         print(table(flattery(read_runs(given.runs))))  # noqa: T201 - this is a command
     except (OSError, ValueError) as error:
-        parser.exit(1, f"error: {cause_of(error)}\n")
+        parser.exit(1, f"error: {error}\n")
     except KeyboardInterrupt:
         parser.exit(130, "\nstopped\n")
 

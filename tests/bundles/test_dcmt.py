@@ -437,7 +437,7 @@ def test_an_ablation_is_a_key_each(left_out: Sequence[str], dataset: Path) -> No
 @pytest.mark.parametrize("table", ["table2", "table3", "ablation", "skin"])
 def test_a_method_calls_itself_what_the_papers_tables_call_it(table: str, tmp_path: Path) -> None:
     experiment = Experiment.read(TRAIN.parents[1] / "experiments" / f"{table}.json")
-    for cell in experiment.cells(tmp_path, seeds=1):
+    for cell in experiment.cells(tmp_path, seeds=1, settings={"dataset_dir": "."}):
         parser = ConfigParser()
         parser.read_config([str(config) for config in cell.configs])
         parser.update({**cell.settings, "network_def#classes": 3})  # no data set is needed for a name
