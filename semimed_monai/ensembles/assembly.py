@@ -27,6 +27,9 @@ logger = logging.getLogger("semimed")
 VALIDATION = "validation"
 """What a run calls its answers for the section that no fold has a part of."""
 
+OWN_FOLD = "own_fold"
+"""What a run calls its answers for the fold that it was validated on."""
+
 LEARNED_ALIKE = ("folds", "grouped_folds", "fold_seed", "labelled_share")
 """What the runs of one ensemble have in common, as their cards say: by what they learned from."""
 
@@ -41,6 +44,7 @@ class MemberRun:
         metrics: its metrics.json.
         chosen_by: its answers for the validation section.
         tested: its answers for the section that is reported.
+        own_fold: its answers for the fold that it was validated on, if it was asked.
     """
 
     folder: Path
@@ -48,6 +52,7 @@ class MemberRun:
     metrics: Mapping[str, Any]
     chosen_by: Grades
     tested: Grades
+    own_fold: Grades | None
 
     @property
     def name(self) -> str:
@@ -267,7 +272,8 @@ def read_run_of_member(folder: Path) -> MemberRun | None:
         return None
     _, answers = read_answers(folder / "predictions.csv")
     first = next(iter(answers))
-    return MemberRun(folder, card, read_metrics(folder), answers.get(VALIDATION, answers[first]), answers[first])
+    chosen_by, tested = answers.get(VALIDATION, answers[first]), answers[first]
+    return MemberRun(folder, card, read_metrics(folder), chosen_by, tested, answers.get(OWN_FOLD))
 
 
 def _aligned(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

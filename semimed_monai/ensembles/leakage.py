@@ -18,15 +18,11 @@ import numpy as np
 
 from semimed_monai.ensembles.assembly import read_run_of_member
 from semimed_monai.metrics import bootstrap_interval, quadratic_kappa
-from semimed_monai.metrics.grading import IntArray, mean_of_known
+from semimed_monai.metrics.grading import FloatArray, IntArray, mean_of_known
 from semimed_monai.reports.comparable import refuse_unequal
-from semimed_monai.reports.page.answers import Grades, read_answers
-
-OWN_FOLD = "own_fold"
-"""What a run calls its answers for the fold that it was validated on."""
+from semimed_monai.reports.page.answers import Grades
 
 SPLITS = {True: "by person", False: "by image"}
-SCORES = ("accuracy", "quadratic_kappa")
 
 
 @dataclass(frozen=True)
@@ -62,9 +58,9 @@ def read_runs(folder: Path) -> list[FoldRun]:
     """
     runs, metrics = [], []
     for file in sorted(folder.rglob("metrics.json")):
-        if (run := read_run_of_member(file.parent)) is not None:
-            own = read_answers(file.parent / "predictions.csv")[1][OWN_FOLD]
-            runs.append(FoldRun(SPLITS[bool(run.card["trained"]["grouped_folds"])], own, run.tested))
+        run = read_run_of_member(file.parent)
+        if run is not None and run.own_fold is not None:
+            runs.append(FoldRun(SPLITS[bool(run.card["trained"]["grouped_folds"])], run.own_fold, run.tested))
             metrics.append(run.metrics)
     if not runs:
         raise FileNotFoundError(f"there is no finished run of a member in {folder}: train some, or give their folder")
@@ -85,44 +81,31 @@ def flattery(runs: Sequence[FoldRun], repeats: int = 1000) -> dict[tuple[str, st
     classes = parts[0].probabilities.shape[1]
     splits = np.array([run.split for run in runs])
 
-    def means(drawn: IntArray) -> dict[str, dict[str, tuple[float, float]]]:
-        """Split → score → own and reported."""
+    def compared(drawn: IntArray) -> dict[tuple[str, str], FloatArray]:
+        """By split and score own, reported and their difference; last those of the splits from each other."""
         rows = [drawn[of[drawn] == place] for place in range(len(parts))]
         scores = {
             "accuracy": [mean_of_known((predicted[row] == labels[row]).astype(float)) for row in rows],
             "quadratic_kappa": [quadratic_kappa(predicted[row], labels[row], classes) for row in rows],
         }
-        pairs = {name: np.array(values).reshape(-1, 2) for name, values in scores.items()}
-        return {
-            split: {name: tuple(pair[splits == split].mean(axis=0).tolist()) for name, pair in pairs.items()}
-            for split in dict.fromkeys(splits.tolist())
-        }
+        found = {}
+        for split in dict.fromkeys(splits.tolist()):
+            for name, values in scores.items():
+                own, reported = np.array(values).reshape(-1, 2)[splits == split].mean(axis=0)
+                found[split, name] = np.array([own, reported, own - reported])
+        person, image = SPLITS[True], SPLITS[False]
+        if {person, image} <= {*splits.tolist()}:
+            found |= {(f"{image} − {person}", name): found[image, name] - found[person, name] for name in scores}
+        return found
 
     def differences(drawn: IntArray) -> dict[str, float]:
-        return {f"{split}/{name}": value for (split, name), (*_, value) in _compared(means(drawn)).items()}
+        return {f"{split}/{name}": float(values[2]) for (split, name), values in compared(drawn).items()}
 
     intervals = bootstrap_interval(differences, groups, repeats)
     return {
-        (split, name): Flattery(own, reported, value, intervals[f"{split}/{name}"])
-        for (split, name), (own, reported, value) in _compared(means(np.arange(len(of)))).items()
+        (split, name): Flattery(own, reported, difference, intervals[f"{split}/{name}"])
+        for (split, name), (own, reported, difference) in compared(np.arange(len(of))).items()
     }
-
-
-def _compared(
-    means: Mapping[str, Mapping[str, tuple[float, float]]],
-) -> dict[tuple[str, str], tuple[float, float, float]]:
-    """By split and score own, reported and their difference; last those of the splits from each other."""
-    found = {
-        (split, name): (own, reported, own - reported)
-        for split, of in means.items()
-        for name, (own, reported) in of.items()
-    }
-    person, image = SPLITS[True], SPLITS[False]
-    if {person, image} <= means.keys():
-        for name in SCORES:
-            rise = tuple(above - below for above, below in zip(found[image, name], found[person, name], strict=True))
-            found[f"{image} − {person}", name] = rise  # type: ignore[assignment]
-    return found
 
 
 def table(found: Mapping[tuple[str, str], Flattery]) -> str:
