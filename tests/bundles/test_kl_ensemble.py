@@ -20,6 +20,7 @@ from runs import checked_workflow, deployed_of, into, same, state_of, weights_of
 
 from semimed_monai.data import Datalist, Folds
 from semimed_monai.data.phantoms import knee_xray_phantom_set
+from semimed_monai.ensembles.leakage import flattery, read_runs
 from semimed_monai.networks import Member, decided, votes
 
 CONFIGS = Path(__file__).parents[2] / "bundles/kl_ensemble_classification/configs"
@@ -32,7 +33,7 @@ SHARED = (
     "--members={'shufflenet_v2_x0_5': 64, 'resnet18': 32}",
     "--test#evaluation#bootstrap_repeats=20",
 )
-TINY = (*SHARED, "--max_epochs=2", "--steps_per_epoch=4")
+TINY = (*SHARED, "--head_epochs=1", "--max_epochs=2", "--steps_per_epoch=4")
 
 Run = Callable[..., str]
 
@@ -93,8 +94,20 @@ def test_a_run_is_scored_on_test_on_validation_and_on_its_own_fold(runs: Path, k
     assert answered == {"student": sections["test"], "validation": sections["validation"], "own_fold": of_fold}
 
 
+def test_what_a_fold_flatters_by_is_read_from_the_runs(runs: Path) -> None:
+    """Means over the four runs of what their metrics.json say."""
+    found = flattery(read_runs(runs), repeats=20)
+    scores = [json.loads(file.read_text())["scores"] for file in runs.glob("*/*/metrics.json")]
+    assert len(scores) == 4
+    for name in ("accuracy", "quadratic_kappa"):
+        own, reported = (sum(of[part][name]["value"] for of in scores) / 4 for part in ("own_fold", "student"))
+        one = found["by person", name]
+        assert (one.own, one.reported, one.difference) == pytest.approx((own, reported, own - reported))
+    assert {split for split, _ in found} == {"by person"}
+
+
 def test_the_head_learns_first_and_batch_norms_rest(knees: Path, run_bundle: Run, tmp_path: Path) -> None:
-    settings = (*SHARED, "--steps_per_epoch=4", "--member=resnet18", f"--dataset_dir={knees}")
+    settings = (*SHARED, "--head_epochs=1", "--steps_per_epoch=4", "--member=resnet18", f"--dataset_dir={knees}")
     for epochs in (1, 2):
         run_bundle(TRAIN, *settings, f"--max_epochs={epochs}", *into(tmp_path / str(epochs)), cwd=tmp_path)
     set_determinism(0)
@@ -127,7 +140,10 @@ def test_killed_and_resumed_is_the_uninterrupted_run(
     assert whole["scheduler"] == cut["scheduler"]
 
 
-STAGES = {"first": ("--max_epochs=1",), "second": ("--head_epochs=0", "--frozen_norm=True")}
+STAGES = {
+    "first": ("--head_epochs=1", "--head_rate=1.0", "--max_epochs=1"),
+    "second": ("--head_epochs=0", "--frozen_norm=True", "--max_epochs=2"),
+}
 
 
 @pytest.mark.slow
@@ -136,8 +152,9 @@ def test_two_processes_train_as_one(stage: str, knees: Path, run_bundle: Run, ru
     # As for dcmt: in the second stage statistics are frozen, as in the first anyway, for torch has none of the global
     # batch on CPUs; no Adam, which blows up rounding.
     settings = (
-        *TINY,
+        *SHARED,
         *STAGES[stage],
+        "--steps_per_epoch=4",
         f"--dataset_dir={knees}",
         "--precision=fp32",
         "--optimizer#_target_=torch.optim.SGD",

@@ -35,12 +35,12 @@ PUBLISHED = {
 PROFILES: dict[str, dict[str, Any]] = {
     "phantom": {
         "image_size": 128,
-        "members": {"shufflenet_v2_x1_0": 128, "regnet_y_400mf": 96},
+        "members": {"resnet18": 64, "shufflenet_v2_x1_0": 96},
         "folds": 2,
-        "steps": 40,
+        "steps": 80,
         "pretrained": False,
-        "trunk": [0.0] + [1e-3] * 8 + [1e-4] * 3,
-        "head": [1e-3] * 9 + [1e-4] * 3,
+        "trunk": [3e-3] * 3 + [3e-4] * 2,
+        "head": [3e-3] * 3 + [3e-4] * 2,
     },
     "paper": {
         "image_size": 224,
@@ -214,7 +214,7 @@ def test_few_labels_are_compared_with_an_average_and_with_a_mean_teacher(knees: 
         assert validating == datalist.section("validation")
         trainer = recipe.get_parsed_content("train#trainer")
         batches = trainer.data_loader.batch_sampler
-        assert (batches.labelled_rows, batches.unlabelled_rows, len(batches)) == (16, rows[cell.method], 40)
+        assert (batches.labelled_rows, batches.unlabelled_rows, len(batches)) == (16, rows[cell.method], 80)
         averaged, *_, kept = recipe.get_parsed_content("train#handlers")
         deployed = kept.save[cell.folder / "models/model.pt"]
         assert kept.validator.network is deployed
