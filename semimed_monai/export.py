@@ -16,7 +16,9 @@ torch calls it the old one; when it goes, `dynamo` is the word to change. Both t
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +34,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from semimed_monai.files import whole_folder
-from semimed_monai.messages import cause_of
+from semimed_monai.messages import cause_of, end_on_sigterm
 from semimed_monai.networks import load_weights
 from semimed_monai.zoo.bundles import METADATA, Bundle
 from semimed_monai.zoo.checks.layout import INFERENCE
@@ -46,6 +48,8 @@ BATCHES = (2, 1, 3)
 
 _SCRIPT, _ONNX = "model.ts", "model.onnx"
 _NETWORK = "network_def"
+_GRAPH = 2_000_000
+"""Bytes that the files have beside the weights, at most: DenseNet-161's code takes the most."""
 
 Run = Callable[[Tensor], Tensor]
 
@@ -71,6 +75,7 @@ def export(bundle: Bundle, to: Path, ckpt_dir: Path | None = None, tolerance: fl
     network, weights = recipe.get_parsed_content(_NETWORK), recipe.get_parsed_content("ckpt_dir") + "/model.pt"
     load_weights(network, weights)
     channels = bundle.metadata["network_data_format"]["inputs"][IMAGE]["num_channels"]
+    _refuse_little_room(to, Path(weights).stat().st_size)
     inputs = random_images(channels, recipe.get_parsed_content("image_size"))
     source = {
         "net_id": _NETWORK,
@@ -89,6 +94,18 @@ def export(bundle: Bundle, to: Path, ckpt_dir: Path | None = None, tolerance: fl
                 exported = opened(str(draft / name))
             differences[to / name] = compared(network.eval(), exported, inputs, name, tolerance)
     return differences
+
+
+def _refuse_little_room(to: Path, weights: int) -> None:
+    """TorchScript's writer ends the process where a disk is full, so this is asked before."""
+    there = next(folder for folder in (to, *to.absolute().parents) if folder.is_dir())
+    needed, free = len(FORMATS) * weights + _GRAPH, shutil.disk_usage(there).free
+    if free < needed:
+        raise OSError(
+            errno.ENOSPC,
+            f"the files take about {needed} bytes, and {free} are free: make room, or give another --to",
+            str(to),
+        )
 
 
 def compared(network: Run, exported: Run, inputs: Sequence[Tensor], name: str, tolerance: float = TOLERANCE) -> float:
@@ -231,4 +248,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    end_on_sigterm()
     main()

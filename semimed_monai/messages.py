@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -30,6 +31,11 @@ def show_plainly() -> None:
         threading.excepthook = _show_of_thread
         # Every engine that an error passes through would log its whole message once more.
         logging.getLogger("ignite.engine.engine").setLevel(logging.CRITICAL)
+
+
+def end_on_sigterm() -> None:
+    """From now on a program that is told to end leaves as by an exception: what it was half through writing goes."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

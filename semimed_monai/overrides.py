@@ -22,16 +22,22 @@ _TRACKING: Any = DEFAULT_MLFLOW_SETTINGS["configs"]
 _COMMAND = {*inspect.signature(run_bundle).parameters, *_TRACKING, "workflow_type"}
 """What `monai.bundle run` itself takes, with or without `--tracking mlflow`."""
 
+_TRAINING_DATA = "train#dataset#data"
+
 _OF_PROFILE = re.compile(r"\$@settings\['(\w+)'\]")
 """A setting that the profile has."""
 
 
-def refuse_unknown_overrides() -> None:
+def refuse_unknown_overrides(datalist_only: bool = False) -> None:
     """Raise if the command that is running overrides what its recipe does not have: a misspelt name does nothing; or
     gives words where the recipe has a number.
 
     Called in every recipe's `initialize`. MONAI hands no recipe its overrides, so this looks up the call stack for
     them, as `bundle_root` does; a recipe that was started otherwise than by `monai.bundle run` is not looked at.
+
+    Args:
+        datalist_only: whether the recipe learns from a datalist and nothing else, so that MONAI Label's labelled images
+            in its place are refused before anything is read or made.
 
     Raises:
         ValueError: which keys, with the nearest that there are, or with what they were given.
@@ -48,6 +54,12 @@ def refuse_unknown_overrides() -> None:
         raise ValueError("\n  - ".join([f"{recipe} has no such settings; correct the command:", *unknown]))
     if words := words_for_numbers(files, settings):
         raise ValueError("\n  - ".join([f"{recipe} has numbers there; correct the command:", *words]))
+    if datalist_only and any(key.replace("::", "#") == _TRAINING_DATA for key in settings):
+        raise ValueError(
+            f"{recipe} learns from a folder with a datalist.json, and does not train in MONAI Label, which gives it a "
+            "list of images: train it with `monai.bundle run training --dataset_dir FOLDER`, and a server answers with "
+            "its weights"
+        )
 
 
 def unknown_keys(configs: Sequence[str | Path], settings: Mapping[str, Any]) -> list[str]:

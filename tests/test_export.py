@@ -160,12 +160,20 @@ def test_without_its_extra(here: Path, capsys: pytest.CaptureFixture[str], monke
     assert said == "error: export needs onnx, not installed here: pip install 'semimed-monai[export]'\n"
 
 
+def test_a_full_disk(here: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["pcam", "--to", str(small_disk / "exports")])
+    assert stopped.value.code == 1
+    assert re.search(r"the files take about \d+ bytes, and \d+ are free: make room", capsys.readouterr().err)
+    assert list(small_disk.iterdir()) == []
+
+
 def test_a_folder_of_something_else_is_left_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "exports/pcam").mkdir(parents=True)
     (here / "exports/pcam/notes.txt").write_text("mine")
     with pytest.raises(SystemExit):
         main(["pcam"])
-    assert "holds notes.txt, which is no result of this library" in capsys.readouterr().err
+    assert "holds notes.txt, which this command did not write" in capsys.readouterr().err
     assert [file.name for file in (here / "exports/pcam").iterdir()] == ["notes.txt"]
 
 

@@ -101,10 +101,24 @@ def test_a_folder_is_the_old_one_or_the_new_one(tmp_path: Path) -> None:
     _folder_with(path, "new.png")
     assert [file.name for file in path.iterdir()] == ["new.png"]
     (path / "mine.txt").touch()
-    with pytest.raises(ValueError, match=r"pictures holds mine\.txt, which is no result"):
+    with pytest.raises(ValueError, match=r"pictures holds mine\.txt, which this command did not write"):
         _folder_with(path, "newer.png")
     assert sorted(file.name for file in path.iterdir()) == ["mine.txt", "new.png"]
     assert [file.name for file in path.parent.iterdir()] == ["pictures"]
+
+
+def test_a_file_is_no_folder_and_a_link_leads_to_one(tmp_path: Path) -> None:
+    thesis, link = tmp_path / "thesis.docx", tmp_path / "link"
+    thesis.write_text("three years")
+    with pytest.raises(ValueError, match=r"thesis\.docx is a file, and a folder is to be written there"):
+        _folder_with(thesis, "new.png")
+    assert thesis.read_text() == "three years"
+    _folder_with(tmp_path / "pictures", "old.png")
+    link.symlink_to(tmp_path / "pictures")
+    _folder_with(link, "new.png")
+    assert link.is_symlink()
+    assert [file.name for file in (tmp_path / "pictures").iterdir()] == ["new.png"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "pictures", "thesis.docx"]
 
 
 def test_between_one_name_and_the_other_the_old_folder_comes_back(

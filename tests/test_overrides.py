@@ -87,5 +87,19 @@ def test_a_command_that_is_right_runs(recipe: Path, tmp_path: Path, capsys: pyte
     assert "share 0.5" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("key", ["train#dataset#data", "train::dataset::data"])
+def test_a_recipe_of_a_datalist_is_given_no_images(recipe: Path, key: str) -> None:
+    content = json.loads(recipe.read_text())
+    content["train"] = {"dataset": {"data": "$[]"}}
+    recipe.write_text(json.dumps(content))
+    pairs = [{"image": "a.png", "label": "b.png"}]
+    run("run", config_file=str(recipe), **{key: pairs})
+    content["initialize"][0]["datalist_only"] = True
+    recipe.write_text(json.dumps(content))
+    with pytest.raises(RuntimeError) as raised:
+        run("run", config_file=str(recipe), **{key: pairs})
+    assert "does not train in MONAI Label" in str(raised.value.__cause__)
+
+
 def test_without_a_command_nothing_is_looked_at() -> None:
     refuse_unknown_overrides()

@@ -93,7 +93,7 @@ class Datastore:
         for pair in pairs:
             try:
                 read = self._read(pair["image"], pair["label"], self.classes)
-            except ValueError as error:
+            except (FileNotFoundError, ValueError) as error:
                 self._problems.append(str(error))
             else:
                 found.labelled.extend(read.labelled)
@@ -102,7 +102,12 @@ class Datastore:
 
     def _others(self, given: set[Path]) -> list[str]:
         """The datastore's images that neither list has and nobody labelled; what inference wrote there is none."""
-        index = json.loads((self.root / INDEX).read_text(encoding="utf-8"))
+        try:
+            index = json.loads((self.root / INDEX).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(
+                f"{self.root / INDEX} is no JSON ({error}): start the server, which writes it anew"
+            ) from error
         images = self.root / index.get("images_dir", "")
         others = [
             (images / f"{name}{entry['image']['ext']}").resolve()

@@ -21,6 +21,7 @@ from packaging.version import Version
 from tqdm import tqdm
 
 import semimed_monai
+from semimed_monai.messages import end_on_sigterm
 from semimed_monai.zoo.building import build
 from semimed_monai.zoo.bundles import find_bundles
 from semimed_monai.zoo.checks import check
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     try:
         failed = given.do(given)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         parser.exit(1, f"error: {error}\n")
     except KeyboardInterrupt:
         parser.exit(130, "\nstopped\n")
@@ -154,4 +155,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    end_on_sigterm()
     main()

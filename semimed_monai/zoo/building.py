@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from tqdm import tqdm
 
 from semimed_monai.files import digest_of, whole_folder
@@ -68,10 +69,17 @@ def _add_wheel(draft: Path, given: Path | None) -> Wheel:
     if given is None:
         file = build_wheel(library_sources(), draft)
     else:
-        if given.suffix != ".whl" or not given.is_file():
-            raise FileNotFoundError(f"{given} is no wheel: give the library's, or leave --wheel out")
+        if not given.is_file() or not _is_ours(given.name):
+            raise FileNotFoundError(f"{given} is no wheel of semimed-monai: give the library's, or leave --wheel out")
         file = Path(shutil.copyfile(given, draft / given.name))
     return Wheel(file.name, digest_of(file), file.stat().st_size)
+
+
+def _is_ours(file: str) -> bool:
+    try:
+        return parse_wheel_filename(file)[0] == "semimed-monai"
+    except InvalidWheelFilename:
+        return False
 
 
 def _pack(bundle: Bundle, draft: Path, wheel: str) -> Entry:

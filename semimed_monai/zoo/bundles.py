@@ -15,6 +15,12 @@ from packaging.version import InvalidVersion, Version
 PACKED = ("LICENSE", "configs", "docs", "experiments", "models")
 """What a bundle is made of; runs, caches and whatever else lies in its folder stay at home."""
 
+MODELS = ("model.pt", "network.json")
+"""What is packed of models/: the deployed network's weights, and its card."""
+
+LEFT_BY_LABEL = "configs/monailabel_train.json"
+"""MONAI Label writes it before a training on several GPUs; it names every image that is trained on."""
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 METADATA = "configs/metadata.json"
@@ -114,7 +120,7 @@ def find_bundles(given: Sequence[Path]) -> list[Bundle]:
         FileNotFoundError: there is none, or one is no bundle.
     """
     if not given:
-        found = sorted(file.parents[1] for file in Path("bundles").glob(f"*/{METADATA}"))
+        found = sorted(file.parents[1] for file in Path("bundles").glob(f"[!.]*/{METADATA}"))
         if not found:
             raise FileNotFoundError("there is no folder bundles/ with a bundle here: name the bundles' folders")
         return [Bundle(folder) for folder in found]
@@ -125,5 +131,10 @@ def find_bundles(given: Sequence[Path]) -> list[Bundle]:
 
 
 def _is_left_out(file: Path) -> bool:
-    """Caches, TensorRT's engines, which are of one machine, and what programs hide beside their files."""
-    return file.suffix in (".pyc", ".plan") or any(part.startswith(".") or part == "__pycache__" for part in file.parts)
+    """Caches, what programs hide beside their files, what else lies in models/, such as TensorRT's engines, which are
+    of one machine, and what MONAI Label leaves.
+    """
+    if file.parts[0] == "models" and file.relative_to("models").as_posix() not in MODELS:
+        return True
+    hidden = any(part.startswith(".") or part == "__pycache__" for part in file.parts)
+    return hidden or file.suffix == ".pyc" or file.as_posix() == LEFT_BY_LABEL

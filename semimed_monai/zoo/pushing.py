@@ -77,7 +77,7 @@ def _upload(folder: Path, entry: Entry, repository: str) -> None:
     with TemporaryDirectory() as unpacked:
         unpack(folder / entry.file, entry.name, entry.unpacked, Path(unpacked))
         hub.upload_folder(repo_id=repository, folder_path=unpacked, commit_message=f"version {entry.version}")
-    hub.create_tag(repository, tag=entry.version)
+    hub.create_tag(repository, tag=entry.version, exist_ok=True)  # pushed before: a version means one content
 
 
 def _to_github(folder: Path, entries: Sequence[Entry], repository: str, dry_run: bool) -> list[Step]:
@@ -89,7 +89,7 @@ def _to_github(folder: Path, entries: Sequence[Entry], repository: str, dry_run:
     owner, name, tag = parts
     wheels = dict.fromkeys(entry.wheel for entry in entries)
     files = [str(folder / file) for file in (*(entry.file for entry in entries), *wheels)]
-    command = ["gh", "release", "upload", tag, *files, "--repo", f"{owner}/{name}"]
+    command = ["gh", "release", "upload", tag, *files, "--clobber", "--repo", f"{owner}/{name}"]
     return [Step(shlex.join(command), partial(_run, command))]
 
 

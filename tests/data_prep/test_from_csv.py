@@ -378,7 +378,7 @@ def test_a_strangers_files_in_the_target_are_not_replaced(images):
     mine = images.parent / "out" / "images" / "mine.png"
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"mine")
-    with pytest.raises(ValueError, match=r"holds mine\.png, which is no result of this library"):
+    with pytest.raises(ValueError, match=r"holds mine\.png, which this command did not write"):
         made(images, copy=True)
     assert mine.read_bytes() == b"mine"
 

@@ -169,10 +169,10 @@ def test_an_older_result_is_replaced_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImagesError) as raised:
         run(tmp_path / "in", tmp_path / "out").finish()
     assert "1 of 1 images could be read, but not all of their results be written:" in str(raised.value)
-    assert "holds notes.txt, which is no result of this library: move it" in str(raised.value)
+    assert "holds notes.txt, which this command did not write: move it" in str(raised.value)
     assert (folder / "notes.txt").read_text() == "mine"
     (found,) = report(tmp_path / "out")["images"]
-    assert "holds notes.txt, which is no result" in found["incomplete"]
+    assert "holds notes.txt, which this command did not write" in found["incomplete"]
     assert not list((tmp_path / "out").glob(".*"))
 
 

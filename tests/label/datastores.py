@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -15,15 +16,16 @@ from semimed_monai.data.phantoms import KneePhantom
 Pairs = list[dict[str, str]]
 
 
-def write_index(root: Path, extensions: Mapping[str, str], labelled: Mapping[str, str]) -> None:
-    """`datastore_v2.json` of images and, of some, the extension of the label."""
-    objects = {
-        name: {
-            "image": {"ext": ext, "info": {}},
-            "labels": {"final": {"ext": labelled[name], "info": {}}} if name in labelled else {},
-        }
-        for name, ext in extensions.items()
-    }
+def write_index(
+    root: Path, extensions: Mapping[str, str], labelled: Mapping[str, str], drafts: Mapping[str, str] | None = None
+) -> None:
+    """`datastore_v2.json` of images and, of some, the extension of the label, or of a draft that nobody submitted."""
+
+    def labels(name: str) -> dict[str, Any]:
+        tags = {"final": labelled, "original": drafts or {}}
+        return {tag: {"ext": of[name], "info": {}} for tag, of in tags.items() if name in of}
+
+    objects = {name: {"image": {"ext": ext, "info": {}}, "labels": labels(name)} for name, ext in extensions.items()}
     content = {"name": "new-dataset", "images_dir": ".", "labels_dir": "labels", "objects": objects}
     (root / "datastore_v2.json").write_text(json.dumps(content))
 

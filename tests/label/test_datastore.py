@@ -43,7 +43,7 @@ def knees(tmp_path: Path) -> Pairs:
         pairs.append({"image": str(image), "label": str(label)})
     write_knee(tmp_path / "c.nii.gz")
     write_knee(tmp_path / "d.nii.gz", tmp_path / "labels/original/d.nii.gz", {0: 1})
-    write_index(tmp_path, dict.fromkeys("abvcd", ".nii.gz"), dict.fromkeys("abv", ".nii.gz"))
+    write_index(tmp_path, dict.fromkeys("abvcd", ".nii.gz"), dict.fromkeys("abv", ".nii.gz"), {"d": ".nii.gz"})
     return pairs
 
 
@@ -78,10 +78,18 @@ def test_a_label_map_of_several_grades_or_unknown_ones_is_refused_with_all_other
     Path(knees[1]["label"]).unlink()
     Path(knees[1]["label"]).with_name("b.json").write_text('{"label": "full"}')
     knees[1]["label"] = str(Path(knees[1]["label"]).with_name("b.json"))
+    knees[2]["label"] = str(tmp_path / "labels/final/gone.nii.gz")
     with pytest.raises(ValueError, match="cannot be used") as raised:
         Datastore(knees[:2], knees[2:], CLASSES, read_label_map)
     assert r"a.nii.gz, slice 0: values [4]; one of 1 normal, 2 partial, 3 full is wanted" in str(raised.value)
     assert "b.json: a label map is wanted" in str(raised.value)
+    assert "gone.nii.gz" in str(raised.value)
+
+
+def test_an_index_that_is_broken_is_named(knees: Pairs, tmp_path: Path) -> None:
+    (tmp_path / "datastore_v2.json").write_text('{"objects": ')
+    with pytest.raises(ValueError, match=r"datastore_v2\.json is no JSON"):
+        Datastore(knees[:2], knees[2:], CLASSES, read_label_map)
 
 
 @pytest.mark.parametrize("text", ["partial", "1", '"Partial"', '{"label": "partial"}', '{"label": 1}', "1\n"])

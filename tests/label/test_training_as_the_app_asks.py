@@ -26,9 +26,9 @@ def chest(tmp_path: Path, place_bundles: Callable[..., Path]) -> Path:
     return folder
 
 
-def ask(folder: Path, training: Pairs, validation: Pairs, expect: int = 0) -> str:
+def ask(folder: Path, training: Pairs, validation: Pairs, expect: int = 0, name: str = CHEST) -> str:
     """What the app overrides, and how it runs the recipe."""
-    bundle = folder / "bundles" / CHEST
+    bundle = folder / "bundles" / name
     data = [f"--train#dataset#data={training}", f"--validate#dataset#data={validation}"]
     size = ["--train#trainer#max_epochs=2", f"--bundle_root={bundle}", "--device=cpu"]
     command = ("-m", "monai.bundle", "run", "run", "--config_file", str(bundle / "configs/train.json"), *data, *size)
@@ -62,6 +62,25 @@ def test_what_cannot_be_learned_from_is_one_message(chest: Path) -> None:
     said = ask(chest, pairs[:2], pairs[2:], expect=1)
     assert "has no unlabelled image, from which this bundle learns, too" in said
     assert "Traceback" not in said
+
+
+def test_a_bundle_that_learns_from_a_datalist_only_says_so_at_once(
+    tmp_path: Path, place_bundles: Callable[..., Path]
+) -> None:
+    folder = place_bundles(tmp_path, "pcam")
+    pairs = picture_store(folder / "my_images", ["0", "1"], 1)
+    said = ask(folder, pairs[:1], pairs[1:], expect=1, name="pcam")
+    assert "train.json learns from a folder with a datalist.json, and does not train in MONAI Label" in said
+    assert "Traceback" not in said
+    assert not (folder / "cache").exists()  # and has made no phantoms
+
+
+def test_each_bundle_learns_from_a_datastore_or_says_that_it_does_not() -> None:
+    for recipe in BUNDLES.glob("*/configs/train.json"):
+        content = json.loads(recipe.read_text())
+        learns = content["datalist"]["_target_"] == "semimed_monai.label.training_images"
+        refuses = any(isinstance(step, dict) and step.get("datalist_only") for step in content["start"])
+        assert learns != refuses, recipe
 
 
 @pytest.mark.parametrize("name", ["dcmt", "stsc_skin_classification", CHEST])

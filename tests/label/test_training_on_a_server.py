@@ -18,7 +18,7 @@ from PIL import Image
 
 pytest.importorskip("monailabel", reason="MONAI Label has an environment of its own: .ci/run makes it")
 
-from semimed_monai.data.phantoms import knee_phantom, skin_phantom, write_nifti
+from semimed_monai.data.phantoms import finding_phantom, knee_phantom, skin_phantom, write_nifti, write_png
 
 Place = Callable[..., Path]
 DCMT_TERMS = ("class_consistency", "attention_consistency")
@@ -50,6 +50,21 @@ def lesions(tmp_path_factory: pytest.TempPathFactory, place_bundles: Place) -> I
             label = folder / ("label.json" if index % 2 else "label.txt")
             label.write_text(json.dumps({"label": names[index % 7]}) if index % 2 else f"{index % 7}\n")
             started.submit(f"skin_{index:02d}", label)
+        yield started
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory, place_bundles: Place) -> Iterator[Server]:
+    """Fourteen chest films; of eight of them the findings are told, none, one or two."""
+    folder = place_bundles(tmp_path_factory.mktemp("user"), "stsc_chest_classification")
+    for index in range(14):
+        image = finding_phantom(seed=0, patient=index, findings=[("Mass", "Hernia")[index % 2]]).image
+        write_png(folder / f"my_images/chest_{index:02d}.png", image)
+    label = folder / "label.json"
+    with Server(folder).running() as started:
+        for index in range(8):
+            label.write_text(json.dumps((["Mass", "Nodule"], [], ["Hernia"], [1])[index % 4]))
+            started.submit(f"chest_{index:02d}", label)
         yield started
 
 
@@ -88,7 +103,11 @@ def test_dcmt_finds_the_other_knees_and_slices_and_learns_from_them(knees: Serve
 
 @pytest.mark.parametrize(
     ("which", "name", "terms"),
-    [("knees", "dcmt", DCMT_TERMS), ("lesions", "stsc_skin_classification", STSC_TERMS)],
+    [
+        ("knees", "dcmt", DCMT_TERMS),
+        ("lesions", "stsc_skin_classification", STSC_TERMS),
+        ("films", "stsc_chest_classification", STSC_TERMS),
+    ],
 )
 def test_unlabelled_images_give_gradient(
     request: pytest.FixtureRequest, which: str, name: str, terms: tuple[str, ...]
@@ -100,7 +119,8 @@ def test_unlabelled_images_give_gradient(
     if name != "dcmt":  # relations are of rows to each other, and the bank of them knows its items
         alone |= {f"criterion#terms#{term}#_disabled_": True for term in terms[1:]}
     gone = {**alone, **{f"criterion#terms#{term}#_disabled_": True for term in terms}}
-    with_all, _ = trained(server, name, alone)
+    with_all, said = trained(server, name, alone)
+    assert re.search(r"[1-9]\d* labelled.*, [1-9]\d* unlabelled and [1-9]\d* validation images", said)
     with_few, _ = trained(server, name, {**alone, **few})
     assert not same(with_all, with_few)
     without_terms, _ = trained(server, name, gone)

@@ -31,6 +31,8 @@ def test_what_is_packed_and_what_is_not(make_bundle: Callable[..., Path], wheel:
         "configs/__pycache__/a.pyc",
         "models/.7.model.pt",
         "models/model.pt.plan",
+        "models/notes.txt",
+        "configs/monailabel_train.json",
         "a.txt",
     )
     for stray in strays:
@@ -144,12 +146,16 @@ def test_what_cannot_be_packed_is_said(make_bundle: Callable[..., Path], wheel: 
         build([Bundle(folder), Bundle(folder)], out, URL, wheel)
     with pytest.raises(FileNotFoundError, match=r"no\.whl is no wheel"):
         build([Bundle(folder)], out, URL, tmp_path / "no.whl")
+    for name in ("strange.whl", "numpy-2.0.0-py3-none-any.whl"):
+        (tmp_path / name).write_bytes(b"wheel")
+        with pytest.raises(FileNotFoundError, match=rf"{name} is no wheel of semimed-monai"):
+            build([Bundle(folder)], out, URL, tmp_path / name)
     with pytest.raises(ValueError, match=r"metadata\.json has the version '1': give one such as 0\.1\.0"):
         build([Bundle(make_bundle(version="1"))], out, URL, wheel)
     assert not out.exists()
     out.mkdir()
     (out / "thesis.txt").touch()
-    with pytest.raises(ValueError, match=r"zoo holds thesis\.txt, which is no result"):
+    with pytest.raises(ValueError, match=r"zoo holds thesis\.txt, which this command did not write"):
         build([Bundle(folder)], out, URL, wheel)
 
 
@@ -161,6 +167,7 @@ def test_bundles_are_found_or_named(
         find_bundles([])
     make_bundle("knees")
     make_bundle("chests")
+    make_bundle(".123.new.hips")  # a fetch that was killed
     assert [bundle.name for bundle in find_bundles([])] == ["chests", "knees"]
     assert [bundle.name for bundle in find_bundles([Path("bundles/knees")])] == ["knees"]
     monkeypatch.chdir(tmp_path / "bundles" / "knees")

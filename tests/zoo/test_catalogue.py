@@ -91,6 +91,13 @@ def test_a_bundle_on_the_page(page: str) -> None:
     assert "<img" not in page
 
 
+def test_the_latest_version_is_shown_and_the_others_are_to_be_had(built: Path) -> None:
+    page = (built / "index.html").read_text()
+    assert page.index('href="knees_v0.10.0.zip"') < page.index('href="knees_v0.9.0.zip"')
+    assert "knees 0.10.0" in page  # its card
+    assert "knees 0.9.0" not in page
+
+
 def test_a_drawing_of_phantoms(
     copy_of: Callable[[str, Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -169,6 +169,11 @@ FAULTS: dict[str, tuple[Plant, str, str]] = {
         META,
         "eval_metrics/auc is 0.91234, which does not stand in",
     ),
+    "a table without its metrics": (
+        put(META, "eval_metrics", {}),
+        META,
+        "eval_metrics is empty, and docs/README.md has",
+    ),
     "a metric without its source": (put(META, "eval_metrics", {"auc": 0.98}), META, "'source' is a required property"),
     "a metric from nowhere": (
         put(META, "eval_metrics", {"source": "table.csv", "accuracy": 0.98}),
@@ -188,6 +193,11 @@ FAULTS: dict[str, tuple[Plant, str, str]] = {
         put(TRAIN, "validate#preprocessing", {"_target_": "semimed_monai.transforms.photograph", "size": 8}),
         TRAIN,
         "validate#preprocessing is not that of training",
+    ),
+    "another setting of the card": (
+        both(put(TRAIN, "train#preprocessing#n4", "@is_bone"), put(INFER, "preprocessing#n4", "$@card['size']")),
+        INFER,
+        "its n4 is \"$@card['size']\", and training's '@is_bone'",
     ),
     "no inferer": (drop(TRAIN, "train#inferer"), TRAIN, "MONAI misses train::inferer"),
     "no dataset": (both(drop(INFER, "dataset"), put(INFER, "data", [])), INFER, "MONAI misses dataset in it"),
@@ -236,6 +246,13 @@ FAULTS: dict[str, tuple[Plant, str, str]] = {
         "there is no semimed_monai.transforms.bone_xry",
     ),
     "a setting in passing": (say("`--mask_class 1`", "`--mask_clas 1`"), CARD, "no recipe has a setting mask_clas"),
+    "half a command": (say("`python -m data_prep.mura", "python -m data_prep.mura"), CARD, "a backtick has no second"),
+    "a row too wide": (say("| MURA | ", "| MURA | of | "), CARD, "a row has 4 columns, and its table 3"),
+    "a place on one machine": (
+        put("configs/evaluate.json", "dataset_dir", "/hospital/doe_john"),
+        "configs/evaluate.json",
+        'it names "/hospital/doe_john", a place on one machine',
+    ),
     "a command that no shell reads": (say("--stage 2\n", "--stage '2\n"), CARD, "no shell reads"),
     "code": (write("scripts/net.py", ""), "scripts/net.py", "a bundle has no Python"),
     "another model": (write("models/last.pt", ""), "models/last.pt", "MONAI Label offers every .pt"),

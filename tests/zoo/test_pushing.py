@@ -29,7 +29,7 @@ def test_into_a_release(built: Path, capsys: pytest.CaptureFixture[str]) -> None
     """MONAI reads OWNER/REPOSITORY/TAG there."""
     lines = pushed(capsys, built, "--to", "github", "me/bundles/hosting", "--dry-run")
     files = f"{built / 'knees_v0.10.0.zip'} {built / 'semimed_monai-0.1.0-py3-none-any.whl'}"
-    assert lines == [f"gh release upload hosting {files} --repo me/bundles"]
+    assert lines == [f"gh release upload hosting {files} --clobber --repo me/bundles"]
 
 
 def test_the_hub_gets_the_bundle_s_files(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,14 +45,14 @@ def test_the_hub_gets_the_bundle_s_files(built: Path, monkeypatch: pytest.Monkey
             }
             called.append((repo_id, files, commit_message))
 
-        def create_tag(self, repository: str, *, tag: str) -> None:
-            called.append((repository, tag))
+        def create_tag(self, repository: str, *, tag: str, exist_ok: bool) -> None:
+            called.append((repository, tag, exist_ok))
 
     monkeypatch.setattr("semimed_monai.zoo.pushing.find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(HfApi=HfApi))
     push(built, "huggingface", "me", False, lambda line: None)
     files = {"LICENSE", "configs/inference.json", "configs/metadata.json", "docs/README.md", "models/model.pt"}
-    assert called == [("me/knees", True), ("me/knees", files, "version 0.10.0"), ("me/knees", "0.10.0")]
+    assert called == [("me/knees", True), ("me/knees", files, "version 0.10.0"), ("me/knees", "0.10.0", True)]
 
 
 def refuse_nothing(built: Path) -> None:
@@ -86,3 +86,13 @@ def test_what_cannot_be_pushed(
     before(built)
     with pytest.raises((ValueError, OSError, ModuleNotFoundError), match=message):
         push(built, to, repository, False, lambda line: None)
+
+
+def test_the_command_says_what_is_not_installed(
+    built: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("semimed_monai.zoo.pushing.find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as ended:
+        main(["push", "--zoo", str(built), "--to", "huggingface", "me"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("error: huggingface_hub is not installed")

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from semimed_monai.zoo.bundles import Bundle
 from semimed_monai.zoo.checks.finding import Finding
-from semimed_monai.zoo.checks.layout import broken_files, missing_files, strange_names
+from semimed_monai.zoo.checks.layout import broken_files, missing_files, own_places, strange_names
 from semimed_monai.zoo.checks.metadata import against_card, against_recipes, against_schema, channels, versions
-from semimed_monai.zoo.checks.model_card import commands, dead_links, inline_code, sections
+from semimed_monai.zoo.checks.model_card import broken_lines, commands, dead_links, inline_code, sections
 from semimed_monai.zoo.checks.networks import exported, prepared_images, shapes
 from semimed_monai.zoo.checks.preprocessing import one_preprocessing
 from semimed_monai.zoo.checks.recipes import experiments, properties, references, targets
@@ -24,6 +24,7 @@ Check = Callable[[Bundle], Iterable[Finding]]
 
 OF_FILES: Sequence[Check] = (
     strange_names,
+    own_places,
     against_schema,
     versions,
     channels,
@@ -35,6 +36,7 @@ OF_FILES: Sequence[Check] = (
     experiments,
     one_preprocessing,
     sections,
+    broken_lines,
     commands,
     inline_code,
     dead_links,

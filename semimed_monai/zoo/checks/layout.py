@@ -45,6 +45,17 @@ def broken_files(bundle: Bundle) -> Iterator[Finding]:
                 yield Finding(bundle.name, file.as_posix(), what, "correct it")
 
 
+def own_places(bundle: Bundle) -> Iterator[Finding]:
+    """Paths of one machine: they lead nowhere on another, and may name a patient."""
+    for file in bundle.files:
+        if file.suffix != ".json":
+            continue
+        for text in re.findall(
+            r'"(?:/[^"/]+(?:/[^"]*)|[A-Za-z]:[\\/][^"]*)"', (bundle.folder / file).read_text("utf-8")
+        ):
+            yield Finding(bundle.name, file.as_posix(), f"it names {text}, a place on one machine", "take it out")
+
+
 def strange_names(bundle: Bundle) -> Iterator[Finding]:
     """A name that MONAI cuts in two, code that is imported nowhere, and weights that MONAI Label would offer."""
     if not NAME.fullmatch(bundle.name):

@@ -112,6 +112,10 @@ def against_card(bundle: Bundle) -> Iterator[Finding]:
         if isinstance(value, int | float) and not _stands_in(text, value):
             what = f"eval_metrics/{name} is {value}, which does not stand in {README}"
             yield Finding(bundle.name, METADATA, what, "take the number from the card's table")
+    performance = re.search(r"^## Performance\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if not metrics and performance and re.search(r"^\|", performance[1], re.MULTILINE):
+        what = f"eval_metrics is empty, and {README} has a table under '## Performance'"
+        yield Finding(bundle.name, METADATA, what, "take the most important numbers, and say whose they are")
     source = str(metrics.get("source", README)).split(":", 1)[0]
     if not (bundle.folder / source).is_file():
         yield Finding(bundle.name, METADATA, f"eval_metrics/source names {source}", "name a file of the bundle first")

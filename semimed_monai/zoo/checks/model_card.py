@@ -87,6 +87,26 @@ def sections(bundle: Bundle) -> Iterator[Finding]:
         yield Finding(bundle.name, README, "it does not say: not a medical device", "say it under '## Intended use'")
 
 
+def broken_lines(bundle: Bundle) -> Iterator[Finding]:
+    """Rows of a table that have other columns than its head, and backticks without their second."""
+    head = ""
+    for line in _ANY_FENCE.sub("", _text(bundle)).splitlines():
+        is_row = line.startswith("|")
+        head = (head or line) if is_row else ""
+        if line.count("`") % 2:
+            what = "a backtick has no second one on its line"
+        elif is_row and _columns(line) != _columns(head):
+            what = f"a row has {_columns(line)} columns, and its table {_columns(head)}"
+        else:
+            continue
+        yield Finding(bundle.name, README, f"{what}: {line[:80]!r}", "write the line again")
+
+
+def _columns(row: str) -> int:
+    """Of a table's row."""
+    return len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", row)))
+
+
 def dead_links(bundle: Bundle) -> Iterator[Finding]:
     """Pictures and files that are not there."""
     folder = bundle.folder.resolve()
