@@ -42,6 +42,18 @@ def test_so_is_a_copy_far_from_the_project(
     assert [str(finding) for finding in check(copy, quick=True)] == []
 
 
+@pytest.fixture(scope="module")
+def small(place_bundles: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All bundles, with weights of small networks."""
+    return place_bundles(tmp_path_factory.mktemp("small"), *(bundle.name for bundle in all_bundles())) / "bundles"
+
+
+@pytest.mark.parametrize("name", [bundle.name for bundle in all_bundles()])
+def test_with_weights_they_are_without_fault_as_well(name: str, small: Path) -> None:
+    """What they prepare, answer and are exported to, too."""
+    assert [str(finding) for finding in check(Bundle(small / name), weights=True)] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("bundle", all_bundles(), ids=lambda bundle: bundle.name)
 def test_our_networks_are_what_they_say(bundle: Bundle) -> None:

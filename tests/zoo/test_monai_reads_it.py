@@ -88,7 +88,6 @@ def test_a_network_with_its_weights_is_exported(with_weights: Path) -> None:
     assert list(exported(Bundle(with_weights))) == []
 
 
-@pytest.mark.slow
 def test_it_runs_where_there_is_only_the_wheel(with_weights: Path, serving: Any, tmp_path: Path) -> None:
     """An environment with the dependencies of this one, but without the library and far from its sources."""
     real = build_wheel(library_sources(), tmp_path)
