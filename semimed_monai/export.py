@@ -36,7 +36,7 @@ from tqdm import tqdm
 from semimed_monai.files import whole_folder
 from semimed_monai.messages import cause_of, end_on_sigterm
 from semimed_monai.networks import load_weights
-from semimed_monai.zoo.bundles import METADATA, Bundle
+from semimed_monai.zoo.bundles import METADATA, Bundle, find_bundles
 from semimed_monai.zoo.checks.layout import INFERENCE
 
 TOLERANCE = 1e-4
@@ -188,22 +188,10 @@ def _quietly() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def find_bundle(given: str) -> Bundle:
-    """A bundle's folder, or the name of one in the folder `bundles` here.
-
-    Raises:
-        FileNotFoundError: it is neither.
-    """
-    for folder in (Path(given), Path("bundles") / given):
-        if (folder / METADATA).is_file():
-            return Bundle(folder)
-    raise FileNotFoundError(f"{given} is no bundle: give the folder of one, or the name of one in the folder bundles/")
-
-
 def _bundles(given: Sequence[str], ckpt_dir: Path | None) -> list[Bundle]:
     if ckpt_dir is not None and len(given) > 1:
         raise ValueError("--ckpt_dir holds the weights of one bundle: export the others by themselves")
-    return [find_bundle(one) for one in given]
+    return find_bundles(given)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

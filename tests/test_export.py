@@ -143,7 +143,7 @@ def test_what_is_wrong_is_said_and_nothing_is_written(here: Path, capsys: pytest
     other.mkdir()
     (other / "network.json").write_bytes((here / "bundles/dcmt/models/network.json").read_bytes())
     (other / "model.pt").write_bytes((here / "bundles/pcam/models/model.pt").read_bytes())
-    assert refused(capsys, "knees").startswith("error: knees is no bundle: give the folder of one, or the name")
+    assert refused(capsys, "knees").startswith("error: knees is no bundle, it has no configs/metadata.json: give")
     said = refused(capsys, "pcam", "--ckpt_dir", "empty")
     assert said.startswith(f"error: there are no weights at {empty}/model.pt; this makes them: python -m monai.bundle")
     said = refused(capsys, "dcmt", "--ckpt_dir", "other")

@@ -142,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_bundles(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "bundles", type=Path, nargs="*", metavar="BUNDLE", help="a bundle's folder (default: all in bundles/)"
+        "bundles", nargs="*", metavar="BUNDLE", help="its folder, or its name in bundles/ (default: all in there)"
     )
 
 

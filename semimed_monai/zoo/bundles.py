@@ -113,8 +113,8 @@ def is_version(text: str) -> bool:
         return False
 
 
-def find_bundles(given: Sequence[Path]) -> list[Bundle]:
-    """Those given; without any, all in the folder `bundles` here.
+def find_bundles(given: Sequence[str | Path]) -> list[Bundle]:
+    """Those given, each by its folder or by its name in the folder `bundles` here; without any, all in there.
 
     Raises:
         FileNotFoundError: there is none, or one is no bundle.
@@ -124,10 +124,16 @@ def find_bundles(given: Sequence[Path]) -> list[Bundle]:
         if not found:
             raise FileNotFoundError("there is no folder bundles/ with a bundle here: name the bundles' folders")
         return [Bundle(folder) for folder in found]
-    for folder in given:
-        if not (folder / METADATA).is_file():
-            raise FileNotFoundError(f"{folder} is no bundle, it has no {METADATA}: name a bundle's folder")
-    return [Bundle(folder) for folder in given]
+    return [_find(one) for one in given]
+
+
+def _find(given: str | Path) -> Bundle:
+    for folder in (Path(given), Path("bundles") / given):
+        if (folder / METADATA).is_file():
+            return Bundle(folder)
+    raise FileNotFoundError(
+        f"{given} is no bundle, it has no {METADATA}: give the folder of one, or the name of one in the folder bundles/"
+    )
 
 
 def _is_left_out(file: Path) -> bool:

@@ -169,7 +169,7 @@ def test_bundles_are_found_or_named(
     make_bundle("chests")
     make_bundle(".123.new.hips")  # a fetch that was killed
     assert [bundle.name for bundle in find_bundles([])] == ["chests", "knees"]
-    assert [bundle.name for bundle in find_bundles([Path("bundles/knees")])] == ["knees"]
+    assert [bundle.name for bundle in find_bundles([Path("bundles/knees"), "chests"])] == ["knees", "chests"]
     monkeypatch.chdir(tmp_path / "bundles" / "knees")
     assert find_bundles([Path()])[0].name == "knees"
     with pytest.raises(FileNotFoundError, match="bundles is no bundle"):
