@@ -13,7 +13,7 @@ and with them from Harvard Dataverse, doi:10.7910/DVN/DBW86T,
     HAM10000_metadata.csv                                                         image_id, lesion_id, and more
     HAM10000_segmentations_lesion_tschandl/ISIC_0024306_segmentation.png          if there
 
-of which the first is called HAM10000_metadata or .tab there. The challenge's own table of lesions,
+of which the first is called HAM10000_metadata or .tab there: rename it. The challenge's own table of lesions,
 ISIC2018_Task3_Training_LesionGroupings.csv (image, lesion_id, and more), does as well.
 
 Nearly half of the photographs show a lesion that another one shows, too, so the lesion is the group that is not split.

@@ -5,6 +5,7 @@ In several processes they are of the global batch.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,6 +19,8 @@ from semimed_monai.losses.criterion import Term
 from semimed_monai.losses.gathering import gathered
 from semimed_monai.losses.memory import Memory
 from semimed_monai.vocabulary import Step, above_zero, required, share
+
+logger = logging.getLogger("semimed")
 
 
 def relation_matrix(embedding: Tensor) -> Tensor:
@@ -58,8 +61,9 @@ class TemporalRelations(Term):
     Two of them are joined if their cosine is at least τ, now and then; the s_i are the parts that hang together so, of
     two rows or more, and R[s_i] is the part of R (Eq. 3) that lies between them. Both R are of I alone and of vectors
     of length 1, and the sum is over |I|: what else a batch holds changes nothing. (The paper thresholds R, whose
-    entries depend on the size of the batch.) Zero, with a graph, where nothing is joined. Which share of the rows is in
-    I is logged as `compared`.
+    entries depend on the size of the batch.) Zero, with a graph, where nothing is joined. Of an item that a batch has
+    twice the last row counts. Which share of the rows is in I is logged as `compared`, and which share of I's pairs is
+    in a sub-structure as `joined`: where that is near 1 the sub-structure is all of I.
 
     >>> items = [{"id": "a"}, {"id": "b"}, {"id": "c"}]
     >>> TemporalRelations(items, features=1024).memory.values.shape
@@ -102,8 +106,18 @@ class TemporalRelations(Term):
         self.epoch, self.batch = 1, 1
 
     def attach(self, engine: Engine) -> None:
-        """Follow the run's epochs and batches."""
+        """Follow the run's epochs and batches; say so where the run ends before the term begins."""
+        engine.add_event_handler(Events.STARTED, self._warn_of_short_run)
         engine.add_event_handler(Events.ITERATION_STARTED, self._follow)
+
+    def _warn_of_short_run(self, engine: Engine) -> None:
+        if engine.state.max_epochs is not None and engine.state.max_epochs < self.start_epoch:
+            logger.warning(
+                "TemporalRelations begins in epoch %d, and the run has %d: it stays 0; give start_epoch (in the recipe "
+                "temporal_start) a smaller number, or train longer",
+                self.start_epoch,
+                engine.state.max_epochs,
+            )
 
     def _follow(self, engine: Engine) -> None:
         self.epoch, self.batch = engine.state.epoch, engine.state.iteration
@@ -119,23 +133,32 @@ class TemporalRelations(Term):
         if self.epoch < self.start_epoch:
             return embedding.sum() * 0
         oldest = self.batch - self.max_age * len(self.memory.marks) / len(rows)
-        compared = (written > 0) & (written >= oldest)
-        self.observed = {"compared": compared.float().mean()}
-        return temporal_distance(embedding, before, compared, self.threshold)
+        compared = (written > 0) & (written >= oldest) & ~_comes_again(rows)
+        distance, joined = temporal_distance(embedding, before, compared, self.threshold)
+        self.observed = {"compared": compared.float().mean(), "joined": joined}
+        return distance
 
 
-def temporal_distance(now: Tensor, before: Tensor, compared: Tensor, threshold: float) -> Tensor:
-    """L_tc of the compared rows of B×K embeddings of length 1; see `TemporalRelations`.
+def temporal_distance(now: Tensor, before: Tensor, compared: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """L_tc of the compared rows of B×K embeddings of length 1, and which share of their pairs is in a sub-structure, as
+    `TemporalRelations` has them.
 
     >>> now, before = torch.tensor([[1.0, 0.0], [0.96, 0.28]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     >>> temporal_distance(now, before, torch.tensor([True, True]), threshold=0.8)
-    tensor(0.0004)
+    (tensor(0.0004), tensor(1.))
     """
     now, before = (vectors * compared[:, None] for vectors in (now, before))  # a row of zeros is in no relation
     edges = (now @ now.T >= threshold) & (before @ before.T >= threshold)
     together = _joined(edges.fill_diagonal_(False))
     change = relation_matrix(now) - relation_matrix(before)
-    return (change.square() * together).sum() / compared.sum().clamp(min=1)
+    count = compared.sum()
+    joined = (together.sum() - together.trace()) / (count * (count - 1)).clamp(min=1)
+    return (change.square() * together).sum() / count.clamp(min=1), joined
+
+
+def _comes_again(rows: Tensor) -> Tensor:
+    """Which of them has a like one behind it."""
+    return (rows[:, None] == rows[None, :]).triu(1).any(dim=1)
 
 
 def _joined(edges: Tensor) -> Tensor:

@@ -52,6 +52,13 @@ def test_ensembling_by_hand(make_step: MakeStep) -> None:
     assert term.begun(0.0)
 
 
+def test_ensembling_of_many_classes_by_hand(make_step: MakeStep) -> None:
+    """Sigmoids: the first class .9 then .5, where the second is .5 at each visit: now only the first is away, by .4."""
+    term = ClassEnsembling(ITEMS, classes=2, decay=0.6, multi_label=True)
+    term(_step(make_step, "a", 0.9))
+    assert term(_step(make_step, "a", 0.5)).item() == pytest.approx(0.4**2, abs=1e-3)
+
+
 def test_what_it_was_sure_of_becomes_the_label(make_step: MakeStep) -> None:
     """a was sure of class 0, b not: now a's cross-entropy is −log .6."""
     term = SelfTraining(ITEMS, classes=2, threshold=0.9)

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from ignite.engine import Engine
 from torch import Tensor
 
 from semimed_monai.losses import RelationConsistency, TemporalRelations
@@ -93,7 +94,7 @@ def test_temporal_relations_are_equation_6(
     now: np.ndarray, before: np.ndarray, compared: np.ndarray, threshold: float
 ) -> None:
     units = [torch.tensor(_unit(vectors)) for vectors in (now, before)]
-    found = temporal_distance(*units, torch.tensor(compared), threshold).item()
+    found = temporal_distance(*units, torch.tensor(compared), threshold)[0].item()
     assert found == pytest.approx(_equation_6(now, before, compared, threshold), abs=1e-5)
 
 
@@ -102,7 +103,8 @@ def test_a_chain_hangs_together_and_a_lone_row_does_not_count() -> None:
     before = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0], [-1.0, 0.0]]), dim=1)
     now = torch.nn.functional.normalize(torch.tensor([[1.0, 0.1], [1.0, 1.0], [0.1, 1.0], [-1.0, 0.0]]), dim=1)
     change = (relation_matrix(now) - relation_matrix(before)).square()
-    found = temporal_distance(now, before, torch.ones(4, dtype=torch.bool), threshold=0.7)
+    found, joined = temporal_distance(now, before, torch.ones(4, dtype=torch.bool), threshold=0.7)
+    assert joined.item() == 0.5  # three of the six pairs
     assert found.item() == pytest.approx(change[:3, :3].sum().item() / 4, abs=1e-7)
     assert found.item() > 0
 
@@ -174,6 +176,39 @@ def test_an_old_entry_is_not_compared(make_step: MakeStep) -> None:
         _at(term, epoch=3, batch=batch)
         assert (term(_step(make_step, later, ids="ab")).item() > 0) == counts
         assert term.observed["compared"].item() == float(counts)
+
+
+def test_a_visit_makes_an_entry_young_again(make_step: MakeStep) -> None:
+    """max_age 2 as above: written in batches 1 and 5 it counts in 9, written in 1 alone it would not."""
+    pair, later = torch.tensor([[1.0, 0.2], [1.0, 0.1]]), torch.tensor([[1.0, 0.4], [1.0, 0.0]])
+    term = TemporalRelations(ITEMS, features=2, max_age=2)
+    for batch, rows in ((1, pair), (5, pair), (9, later)):
+        _at(term, epoch=2, batch=batch)
+        value = term(_step(make_step, rows, ids="ab"))
+    assert value.item() > 1e-4
+
+
+def test_an_item_that_comes_twice_is_no_structure_with_itself(make_step: MakeStep) -> None:
+    """The last of its rows counts, and is what the bank keeps."""
+    values = []
+    for ids, rows in (("ab", [[1.0, 0.4], [0.0, 1.0]]), ("aba", [[1.0, 0.1], [0.0, 1.0], [1.0, 0.4]])):
+        term = TemporalRelations(ITEMS, features=2)
+        _at(term, epoch=1, batch=1)
+        term(_step(make_step, torch.eye(2), ids="ab"))
+        _at(term, epoch=2, batch=4)
+        values.append(term(_step(make_step, torch.tensor(rows), ids=ids)).item())
+        kept = torch.nn.functional.normalize(torch.tensor([1.0, 0.4]), dim=0)
+        torch.testing.assert_close(term.memory.values[0].float(), kept, atol=1e-3, rtol=0)
+    assert values == [0, 0]
+
+
+def test_a_run_that_ends_before_the_term_begins_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    for epochs, told in ((2, True), (3, False)):
+        caplog.clear()
+        engine = Engine(lambda engine, batch: None)
+        TemporalRelations(ITEMS, features=2, start_epoch=3).attach(engine)
+        engine.run([0], max_epochs=epochs)
+        assert ("begins in epoch 3, and the run has 2" in caplog.text) == told
 
 
 def test_the_bank_is_part_of_the_state_and_fills_before_the_ramp(make_step: MakeStep) -> None:
