@@ -10,7 +10,7 @@ from semimed_monai.data.folds import Folds
 from semimed_monai.data.marks import is_marked, marked, refuse_normal_marks, require_marks
 from semimed_monai.data.roles import of_role, require_boxes, roles_of
 from semimed_monai.data.section_dataset import SectionDataset
-from semimed_monai.data.splits import choose_labelled, labels_of, split_by_group
+from semimed_monai.data.splits import choose_labelled, labels_of, require_label_form, split_by_group
 from semimed_monai.data.streams import TwoStreamBatches
 from semimed_monai.data.tolerant import TolerantDataset
 
@@ -32,6 +32,7 @@ __all__ = [
     "of_role",
     "refuse_normal_marks",
     "require_boxes",
+    "require_label_form",
     "require_marks",
     "roles_of",
     "split_by_group",

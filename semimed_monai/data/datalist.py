@@ -25,6 +25,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -114,7 +115,7 @@ class Datalist:
         self._known = sum(rows[place].section == "training" for place in _known(rows))
 
         problems = [f"{row}: {problem}" for row in rows for problem in _item_problems(row, self.classes)]
-        problems += _repeated(rows)
+        problems += _repeated(rows, self.root)
         if segmentation and _graded(rows):
             problems.append("it has labels, so its masks are no class numbers: give a list of images and masks only")
         problems += roles_problems(head.get("training", []))
@@ -316,12 +317,13 @@ def _unknown(key: str, keys: Sequence[str]) -> str:
     return f"unknown key {key!r}: {hint}"
 
 
-def _repeated(rows: Sequence[_Row]) -> list[str]:
-    """Items that are there twice, in one section or in two."""
+def _repeated(rows: Sequence[_Row], root: Path) -> list[str]:
+    """Items that are there twice, in one section or in two, however their paths are spelt."""
     first: dict[str, _Row] = {}
     pairs = []
     for row in rows:
-        other = first.setdefault(f"{row.item.get('image')}#{row.item.get('slice')}", row)
+        image = os.path.normpath(root / str(row.item.get("image")))
+        other = first.setdefault(f"{image}#{row.item.get('slice')}", row)
         pairs.append((row, other if other is not row else first.setdefault(row.id, row)))
     same = "the same image and slice, or the same id, as"
     return [f"{row}: {same} {other}: remove one of them" for row, other in pairs if other is not row]

@@ -37,6 +37,23 @@ def classes_of(item: Mapping[str, Any]) -> list[Hashable]:
     return [label]
 
 
+def require_label_form(items: Sequence[Mapping[str, Any]], several: bool) -> None:
+    """Refuse labels of another form than the recipe learns: a class index, or a list of 0 and 1 for all classes.
+
+    >>> require_label_form([{"label": [0, 1]}], several=True)
+
+    Raises:
+        ValueError: they are.
+    """
+    for item in items:
+        if isinstance(item["label"], list) != several:
+            forms = ("a class index, one for each image", "a list of 0 and 1, for images that may have several classes")
+            raise ValueError(
+                f"{item['image']}: its label is {forms[not several]}, and the recipe learns from {forms[several]}: "
+                "leave multi_label as it is, or use a bundle for such labels"
+            )
+
+
 def labels_of(items: Sequence[Mapping[str, Any]]) -> list[int]:
     """The class of each item: what `TwoStreamBatches` takes as `labels`.
 

@@ -325,6 +325,7 @@ def test_wrong_head(folder, change, message, changed, only):
         ({"group": None}, "some items have a group, 1 have none, the first training[0] (0.png): give all a group"),
         ({"group": "p10"}, "group 'p10' is in training and in validation: leave it in one of them"),
         ({"image": "5.png", "mask": "5m.png"}, "training[5] (5.png): the same image and slice, or the same id, as tr"),
+        ({"image": "./5.png", "mask": "5m.png"}, "training[5] (5.png): the same image and slice, or the same id, as t"),
         ({"id": "5.png"}, "training[5] (5.png): the same image and slice, or the same id, as training[0]"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semimed_monai.data import choose_labelled, split_by_group
+from semimed_monai.data import choose_labelled, require_label_form, split_by_group
 from semimed_monai.data.splits import classes_of, group_of
 
 SECTIONS = {"training": 0.7, "validation": 0.1, "test": 0.2}
@@ -189,3 +189,13 @@ def test_item_without_a_group_is_its_own():
 
 def test_classes_of_each_form_of_label():
     assert [classes_of({"label": label}) for label in (2, [0, 1, 1], [0, 0, 0], None)] == [[2], [1, 2], [None], [None]]
+
+
+@pytest.mark.parametrize(("label", "several"), [(3, False), ([0, 1], True)])
+def test_labels_of_another_form_are_refused(label, several):
+    items = [{"image": "a.png", "label": label}]
+    require_label_form(items, several)
+    with pytest.raises(
+        ValueError, match=r"a\.png: its label is a (list of 0|class index).*, and the recipe learns from"
+    ):
+        require_label_form(items, not several)
