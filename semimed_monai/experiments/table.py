@@ -145,8 +145,9 @@ class Results:
         papers = "; in brackets the paper's numbers" if any(m.paper for m in self.experiment.methods.values()) else ""
         lines = [f"{measured}; {how}{papers}."]
         shapes = next(iter(first["scores"].values()))
-        if "tiou_disc" in shapes and not self.experiment.folds:
-            disc, ones = (100 * shapes[name]["value"] for name in ("tiou_disc", "tiou_ones"))
+        disc, ones = (shapes.get(name, {}).get("value") for name in ("tiou_disc", "tiou_ones"))
+        if disc is not None and not self.experiment.folds:  # there are masks, the same for all runs
+            disc, ones = 100 * disc, 100 * ones
             lines.append(f"TIoU of a centred disc {disc:.1f}, of a map of ones {ones:.1f}.")
         return lines
 

@@ -109,6 +109,21 @@ def test_distances_stay_in_pixels_and_one_method_alone_has_no_test(
     assert "paper" not in text
 
 
+def test_without_masks_nothing_is_said_of_shapes(
+    write_experiment: WriteExperiment, write_metrics: WriteMetrics, tmp_path: Path
+) -> None:
+    """A classifier's metrics.json has them all the same, as not defined."""
+    experiment = write_experiment(scores=["f1"])
+    cells = experiment.cells(tmp_path, seeds=1)
+    for cell in cells:
+        values = {"f1": 0.5, "tiou": None, "tiou_disc": None, "tiou_ones": None}
+        scores = {name: {"value": value, "low": value, "high": value} for name, value in values.items()}
+        write_metrics(cell, None, scores={"teacher": scores})
+    text = Results(experiment, cells).markdown()
+    assert "version 4, section test" in text
+    assert "TIoU" not in text
+
+
 @pytest.mark.parametrize("other", [{"dataset_digest": "e"}, {"dataset_version": "3"}, {"section": "validation"}])
 def test_runs_that_cannot_be_compared_are_refused(
     write_experiment: WriteExperiment, write_metrics: WriteMetrics, tmp_path: Path, other: dict[str, Any]
