@@ -113,6 +113,16 @@ def is_version(text: str) -> bool:
         return False
 
 
+def section_of(card: str, title: str) -> str:
+    r"""What a model card says under a heading of the second level; "" where it has none.
+
+    >>> section_of("# Knees\n## Input\n`image`\n## Output\n", "Input")
+    '`image`\n'
+    """
+    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", card, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
 def find_bundles(given: Sequence[str | Path]) -> list[Bundle]:
     """Those given, each by its folder or by its name in the folder `bundles` here; without any, all in there.
 

@@ -15,6 +15,8 @@ from markdown import Markdown
 from markdown.treeprocessors import Treeprocessor
 from markupsafe import Markup
 
+from semimed_monai.zoo.bundles import section_of
+
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 _BELOW = 2
@@ -55,9 +57,8 @@ def table_command(text: str) -> str:
     >>> table_command("## Performance\n```bash\npython -m semimed_monai.experiments e.json\n```\n")
     'python -m semimed_monai.experiments e.json'
     """
-    section = re.search(r"^## Performance\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     commands = r"^python -m (?:semimed_monai\.experiments|monai\.bundle run) .*$"
-    found = re.search(commands, section[1], re.MULTILINE) if section else None
+    found = re.search(commands, section_of(text, "Performance"), re.MULTILINE)
     return found[0] if found else ""
 
 

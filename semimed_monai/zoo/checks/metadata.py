@@ -13,7 +13,7 @@ from jsonschema import Draft7Validator
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-from semimed_monai.zoo.bundles import METADATA, README, Bundle
+from semimed_monai.zoo.bundles import METADATA, README, Bundle, section_of
 from semimed_monai.zoo.checks.finding import Finding
 from semimed_monai.zoo.checks.layout import INFERENCE, TRAIN
 
@@ -112,8 +112,7 @@ def against_card(bundle: Bundle) -> Iterator[Finding]:
         if isinstance(value, int | float) and not _stands_in(text, value):
             what = f"eval_metrics/{name} is {value}, which does not stand in {README}"
             yield Finding(bundle.name, METADATA, what, "take the number from the card's table")
-    performance = re.search(r"^## Performance\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-    if not metrics and performance and re.search(r"^\|", performance[1], re.MULTILINE):
+    if not metrics and re.search(r"^\|", section_of(text, "Performance"), re.MULTILINE):
         what = f"eval_metrics is empty, and {README} has a table under '## Performance'"
         yield Finding(bundle.name, METADATA, what, "take the most important numbers, and say whose they are")
     source = str(metrics.get("source", README)).split(":", 1)[0]

@@ -8,12 +8,13 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from pydoc import ErrorDuringImport, locate
 
 from semimed_monai.overrides import unknown_keys
-from semimed_monai.zoo.bundles import METADATA, README, Bundle
+from semimed_monai.zoo.bundles import METADATA, README, Bundle, section_of
 from semimed_monai.zoo.checks.finding import Finding
 from semimed_monai.zoo.checks.layout import INFERENCE, TRAIN
 
@@ -80,8 +81,7 @@ def sections(bundle: Bundle) -> Iterator[Finding]:
     if not text.startswith("# Model Overview"):
         yield Finding(bundle.name, README, "it does not begin with '# Model Overview'", "begin with it")
     for section in SECTIONS:
-        found = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
-        if found is None or not found[1].strip():
+        if not section_of(text, section).strip():
             yield Finding(bundle.name, README, f"it has no section '## {section}'", "write it")
     if "not a medical device" not in text.lower():
         yield Finding(bundle.name, README, "it does not say: not a medical device", "say it under '## Intended use'")
@@ -203,12 +203,15 @@ def _place(bundle: Bundle, path: str) -> Path:
 
 
 def _is_module(bundle: Bundle, name: str) -> bool:
+    return any((_spec(name), _source(bundle, name), _is_absent(bundle, name)))
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """Of a module that can be imported; a package above it need not be there."""
     try:
-        if find_spec(name) is not None:
-            return True
+        return find_spec(name)
     except ModuleNotFoundError:
-        pass
-    return _source(bundle, name) is not None or _is_absent(bundle, name)
+        return None
 
 
 def _is_absent(bundle: Bundle, name: str) -> bool:
@@ -241,10 +244,7 @@ def _is_option(bundle: Bundle, module: str, name: str) -> bool:
 @cache
 def _options(root: Path, module: str) -> list[re.Pattern[str]]:
     """All that the code in the folder of a module calls --something; what is put together there may be any word."""
-    try:
-        found = find_spec(module)
-    except ModuleNotFoundError:
-        found = None
+    found = _spec(module)
     folder = Path(found.origin).parent if found and found.origin else root / module.split(".", maxsplit=1)[0]
     code = "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.py")))
     named = dict.fromkeys(re.findall(r'"--([\w{}-]+)"', code))
