@@ -10,8 +10,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -52,21 +55,43 @@ def run_module(
     process = fork_context().Process(
         target=_be, args=(list(arguments), output, cwd or Path.cwd(), dict(environment or os.environ))
     )
-    process.start()
-    try:
-        process.join(seconds)
-    except BaseException:
-        process.join(_GRACE)
-        raise
-    finally:
-        late = process.exitcode is None
-        if late:
-            process.kill()
-            process.join()
+    with ExitStack() as until_known:
+        until_known.enter_context(_interrupt_held_back())
+        process.start()
+        try:
+            until_known.close()
+            process.join(seconds)
+        except BaseException:
+            process.join(_GRACE)
+            raise
+        finally:
+            late = process.exitcode is None
+            if late:
+                process.kill()
+                process.join()
     if late:
         raise TimeoutError(f"python -m {' '.join(arguments)}: not done after {seconds} s; what it said: {output}")
     assert process.exitcode is not None  # noqa: S101 - it has been joined
     return process.exitcode
+
+
+@contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    """Ctrl-C counts when this ends: before its number is known, a process could not be ended.
+
+    A mask of signals would not do: any other thread of a program may take an interrupt for the first one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def _be(arguments: Sequence[str], output: Path, cwd: Path, environment: Mapping[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -80,8 +81,11 @@ def _ask_for(pid: int, seconds: float) -> None:
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_an_interrupt_ends_both(write_module: Path) -> None:
+@pytest.mark.parametrize("seconds", [0, 1], ids=["while it runs", "while it is being begun"])
+def test_an_interrupt_ends_both(write_module: Path, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """As Ctrl-C does, which reaches all of a terminal's processes."""
+    read_number = forkserver.read_signed
+    monkeypatch.setattr(forkserver, "read_signed", lambda end: (time.sleep(seconds), read_number(end))[1])
     line = (
         f"import os, time; print(os.getpid(), flush=True); os.kill({os.getpid()}, {int(signal.SIGINT)}); time.sleep(60)"
     )
@@ -90,3 +94,4 @@ def test_an_interrupt_ends_both(write_module: Path) -> None:
     pid = int((write_module / "said").read_text())
     with pytest.raises(ProcessLookupError):
         _ask_for(pid, seconds=10)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
