@@ -1,8 +1,8 @@
 """`python -m …` in a process forked from one that has imported torch and MONAI: no cell waits for that anew.
 
 A forked process is told apart by nothing that a recipe sees: it has its own folder, environment, arguments and output,
-and ends with an exit code or a signal. The process that it is forked from has imported and done nothing else; it begins
-with the first call and ends with the program.
+and ends with an exit code or a signal, at the latest with the program. The process that it is forked from has imported
+and done nothing else; it begins with the first call and ends with the program, too.
 """
 
 from __future__ import annotations
@@ -106,8 +106,17 @@ def _be(arguments: Sequence[str], output: Path, cwd: Path, environment: Mapping[
     np.random.seed()  # noqa: NPY002 - or all would begin with the same numbers
     sys.path.insert(0, str(cwd))
     sys.argv = list(arguments)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
     except Exception as error:  # noqa: BLE001 - as Python ends a program; multiprocessing would print it its own way
         sys.excepthook(type(error), error, error.__traceback__)
         raise SystemExit(1) from None
+
+
+def _end_with_parent() -> None:
+    """If the program that waits for this process is killed, nobody else would stop it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - this runs in a forked process
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

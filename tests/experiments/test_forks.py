@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from multiprocessing import forkserver
 from pathlib import Path
@@ -95,3 +97,22 @@ def test_an_interrupt_ends_both(write_module: Path, seconds: float, monkeypatch:
     with pytest.raises(ProcessLookupError):
         _ask_for(pid, seconds=10)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_it_ends_with_the_program(write_module: Path) -> None:
+    """As a scheduler ends a job, or the kernel one that takes too much memory."""
+    (write_module / "program.py").write_text(
+        "from pathlib import Path\n"
+        "from semimed_monai.experiments.forks import run_module\n"
+        "if __name__ == '__main__':\n"
+        "    line = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'\n"
+        "    run_module(['told', line], Path('said'))\n"
+    )
+    with subprocess.Popen([sys.executable, "program.py"], cwd=write_module) as program:
+        said = write_module / "said"
+        while not (said.is_file() and said.read_text()):
+            assert program.poll() is None
+            time.sleep(0.1)
+        program.kill()
+    with pytest.raises(ProcessLookupError):
+        _ask_for(int(said.read_text()), seconds=10)
