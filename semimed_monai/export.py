@@ -16,9 +16,7 @@ torch calls it the old one; when it goes, `dynamo` is the word to change. Both t
 from __future__ import annotations
 
 import argparse
-import errno
 import logging
-import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +31,7 @@ from monai.bundle import ConfigParser, ckpt_export, onnx_export
 from torch import Tensor
 from tqdm import tqdm
 
-from semimed_monai.files import whole_folder
+from semimed_monai.files import require_room, whole_folder
 from semimed_monai.messages import cause_of, end_on_sigterm
 from semimed_monai.networks import load_weights
 from semimed_monai.zoo.bundles import METADATA, Bundle, find_bundles
@@ -75,7 +73,6 @@ def export(bundle: Bundle, to: Path, ckpt_dir: Path | None = None, tolerance: fl
     network, weights = recipe.get_parsed_content(_NETWORK), recipe.get_parsed_content("ckpt_dir") + "/model.pt"
     load_weights(network, weights)
     channels = bundle.metadata["network_data_format"]["inputs"][IMAGE]["num_channels"]
-    _refuse_little_room(to, Path(weights).stat().st_size)
     inputs = random_images(channels, recipe.get_parsed_content("image_size"))
     source = {
         "net_id": _NETWORK,
@@ -86,6 +83,8 @@ def export(bundle: Bundle, to: Path, ckpt_dir: Path | None = None, tolerance: fl
     }
     differences = {}
     with whole_folder(to, lambda file: file.name in FORMATS) as draft:
+        # TorchScript's writer ends the process where a disk is full.
+        require_room(draft, len(FORMATS) * Path(weights).stat().st_size + _GRAPH)
         for name, (write, opened) in tqdm(
             FORMATS.items(), desc=bundle.name, unit="file", file=sys.stderr, disable=None, leave=False
         ):
@@ -94,18 +93,6 @@ def export(bundle: Bundle, to: Path, ckpt_dir: Path | None = None, tolerance: fl
                 exported = opened(str(draft / name))
             differences[to / name] = compared(network.eval(), exported, inputs, name, tolerance)
     return differences
-
-
-def _refuse_little_room(to: Path, weights: int) -> None:
-    """TorchScript's writer ends the process where a disk is full, so this is asked before."""
-    there = next(folder for folder in (to, *to.absolute().parents) if folder.is_dir())
-    needed, free = len(FORMATS) * weights + _GRAPH, shutil.disk_usage(there).free
-    if free < needed:
-        raise OSError(
-            errno.ENOSPC,
-            f"the files take about {needed} bytes, and {free} are free: make room, or give another --to",
-            str(to),
-        )
 
 
 def compared(network: Run, exported: Run, inputs: Sequence[Tensor], name: str, tolerance: float = TOLERANCE) -> float:

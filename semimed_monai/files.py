@@ -122,6 +122,16 @@ def _cannot_write(path: Path, error: OSError) -> OSError:
     )
 
 
+def require_room(folder: Path, needed: int) -> None:
+    """Refuse to begin what the folder's disk has no room for, before hours or a connection are spent on it.
+
+    >>> require_room(Path("."), needed=0)
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"it takes about {needed} bytes, and {free} are free", str(folder))
+
+
 def digest_of(path: str | Path, algorithm: str = "sha256") -> str:
     """The digest of a file, in hexadecimal digits."""
     digest = hashlib.new(algorithm, usedforsecurity=False)

@@ -164,7 +164,8 @@ def test_a_full_disk(here: Path, small_disk: Path, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as stopped:
         main(["pcam", "--to", str(small_disk / "exports")])
     assert stopped.value.code == 1
-    assert re.search(r"the files take about \d+ bytes, and \d+ are free: make room", capsys.readouterr().err)
+    refusal = r"exports/pcam cannot be written \(it takes about \d+ bytes, and \d+ are free\): make room"
+    assert re.search(refusal, capsys.readouterr().err)
     assert list(small_disk.iterdir()) == []
 
 

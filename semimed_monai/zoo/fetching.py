@@ -6,16 +6,14 @@ of a bundle lying packed beside the first.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import shutil
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
-from semimed_monai.files import digest_of, whole_folder
+from semimed_monai.files import digest_of, require_room, whole_folder
 from semimed_monai.zoo.index import Entry, Index
 from semimed_monai.zoo.store import Store
 from semimed_monai.zoo.unpacking import unpack
@@ -49,7 +47,7 @@ def fetch(wanted: str, store: Store, folder: Path) -> tuple[Path, Entry]:
     with whole_folder(target, lambda file: known.get(str(file.relative_to(target))) in (digest_of(file), "")) as draft:
         archive = draft / entry.file
         _download(entry, store, archive)
-        _refuse_little_room(entry, draft)
+        require_room(draft, entry.unpacked)
         unpack(archive, entry.name, entry.unpacked, draft)
         archive.unlink()
         (draft / NOTE).write_text(_note(entry, draft), encoding="utf-8")
@@ -91,9 +89,3 @@ def _download(entry: Entry, store: Store, archive: Path) -> None:
             "changed or damaged on the way, and is not unpacked; fetch it again, and if that does not help ask whoever "
             "serves it"
         )
-
-
-def _refuse_little_room(entry: Entry, draft: Path) -> None:
-    free = shutil.disk_usage(draft).free
-    if free < entry.unpacked:
-        raise OSError(errno.ENOSPC, f"it takes {entry.unpacked} bytes, and {free} are free", str(draft))
