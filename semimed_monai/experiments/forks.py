@@ -59,7 +59,7 @@ def run_module(
         until_known.enter_context(_interrupt_held_back())
         process.start()
         try:
-            until_known.close()
+            until_known.close()  # where an interrupt that came meanwhile is raised
             process.join(seconds)
         except BaseException:
             process.join(_GRACE)
@@ -90,8 +90,8 @@ def _interrupt_held_back() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        for number in came[:1]:
-            signal.raise_signal(number)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _be(arguments: Sequence[str], output: Path, cwd: Path, environment: Mapping[str, str]) -> None:
