@@ -37,17 +37,20 @@ def build(bundles: Sequence[Bundle], out: Path, url: str, wheel: Path | None = N
         wheel: the library's; None builds it.
 
     Raises:
-        ValueError: a version that is there already with other content, two bundles of one name, or a folder that is
-            no zoo.
+        ValueError: a version that is there already with other content, two bundles of one name, a link that leads out
+            of one, or a folder that is no zoo.
         OSError: it cannot be written.
     """
     _refuse_twins(bundles)
-    with whole_folder(out, _is_built) as draft:
+    _refuse_links(bundles)
+    there = (out / FILE).is_file()
+    before = Index.read(Store(str(out))) if there else Index([], [])
+    ours = {FILE, MODEL_INFO, CATALOGUE, *before.files} if there else set()
+    with whole_folder(out, lambda file: file.name in ours and file.parent.samefile(out)) as draft:
         made = _add_wheel(draft, wheel)
-        before = Index.read(Store(str(out))) if (out / FILE).is_file() else Index([], [])
         progress = tqdm(bundles, desc="packing", unit="bundle", file=sys.stderr, disable=len(bundles) < 2)
         packed = [_pack(bundle, draft, made.file) for bundle in progress]
-        _refuse_changed(packed, before, out)
+        _refuse_changed([*packed, made], before, out)
         index = _with_kept(packed, made, before, out, draft)
         (draft / FILE).write_text(index.text(), encoding="utf-8")
         (draft / MODEL_INFO).write_text(_model_info(index, draft, url), encoding="utf-8")
@@ -55,14 +58,16 @@ def build(bundles: Sequence[Bundle], out: Path, url: str, wheel: Path | None = N
     return index
 
 
-def _is_built(file: Path) -> bool:
-    return file.name in (FILE, MODEL_INFO, CATALOGUE) or file.suffix in (".zip", ".whl")
-
-
 def _refuse_twins(bundles: Sequence[Bundle]) -> None:
     names = [bundle.name for bundle in bundles]
     if twins := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"two of the bundles are called {', '.join(twins)}: give each one once")
+
+
+def _refuse_links(bundles: Sequence[Bundle]) -> None:
+    """What lies elsewhere may be anybody's, and would be published."""
+    if found := [bundle.folder / file for bundle in bundles for file in bundle.links_out]:
+        raise ValueError(f"{found[0]} lies outside its bundle, a link leads there: put the file in its place, or remove it")
 
 
 def _add_wheel(draft: Path, given: Path | None) -> Wheel:
@@ -96,13 +101,13 @@ def _pack(bundle: Bundle, draft: Path, wheel: str) -> Entry:
     )
 
 
-def _refuse_changed(packed: Sequence[Entry], before: Index, out: Path) -> None:
+def _refuse_changed(packed: Sequence[Entry | Wheel], before: Index, out: Path) -> None:
     """A version means one content, for whoever has it."""
-    known = {entry.file: entry.sha256 for entry in before.entries}
-    if changed := [entry.file for entry in packed if known.get(entry.file, entry.sha256) != entry.sha256]:
+    known = {one.file: one.sha256 for one in (*before.entries, *before.wheels)}
+    if changed := [one.file for one in packed if known.get(one.file, one.sha256) != one.sha256]:
         raise ValueError(
             f"{out} has {', '.join(changed)} with other content: give the bundle a new version, with its line in the "
-            "changelog, or build into another folder"
+            "changelog (the library's stands in pyproject.toml), or build into another folder"
         )
 
 
@@ -112,10 +117,10 @@ def _with_kept(packed: Sequence[Entry], made: Wheel, before: Index, out: Path, d
     kept = [entry for entry in before.entries if entry.file not in new]
     needed = {entry.wheel for entry in kept}
     wheels = [wheel for wheel in before.wheels if wheel.file in needed and wheel.file != made.file]
-    for file, digest in [(one.file, one.sha256) for one in kept] + [(one.file, one.sha256) for one in wheels]:
-        shutil.copyfile(out / file, draft / file)
-        if digest_of(draft / file) != digest:
-            raise ValueError(f"{out / file} is not what {FILE} says: remove {out}, and build all of it again")
+    for one in (*kept, *wheels):
+        shutil.copyfile(out / one.file, draft / one.file)
+        if digest_of(draft / one.file) != one.sha256:
+            raise ValueError(f"{out / one.file} is not what {FILE} says: remove {out}, and build all of it again")
     return Index([*kept, *packed], [*wheels, made])
 
 

@@ -89,11 +89,19 @@ class Bundle:
     @property
     def files(self) -> list[Path]:
         """What is packed, relative to the folder, in an order that no file system decides."""
-        found = [self.folder / name for name in PACKED] + [
-            file for name in PACKED for file in (self.folder / name).rglob("*")
-        ]
-        relative = [file.relative_to(self.folder) for file in found if file.is_file()]
-        return sorted((file for file in relative if not _is_left_out(file)), key=lambda file: file.as_posix())
+        return [place for place in self._places() if (self.folder / place).is_file()]
+
+    @property
+    def links_out(self) -> list[Path]:
+        """What would be packed, and lies elsewhere."""
+        own = self.folder.resolve()
+        return [place for place in self._places() if not (self.folder / place).resolve().is_relative_to(own)]
+
+    def _places(self) -> list[Path]:
+        found = [self.folder / name for name in PACKED]
+        found += [path for folder in found for path in folder.rglob("*")]
+        places = [path.relative_to(self.folder) for path in found]
+        return sorted((place for place in places if not _is_left_out(place)), key=lambda place: place.as_posix())
 
 
 def label_of(name: str, version: str) -> str:

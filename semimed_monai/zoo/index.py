@@ -73,6 +73,11 @@ class Index:
     entries: Sequence[Entry]
     wheels: Sequence[Wheel]
 
+    @property
+    def files(self) -> list[str]:
+        """The zips and the wheels."""
+        return [one.file for one in (*self.entries, *self.wheels)]
+
     @classmethod
     def read(cls, store: Store) -> Index:
         """Of a built zoo.
@@ -85,8 +90,10 @@ class Index:
             text = file.read(_LARGEST_INDEX)
         try:
             return cls._of(json.loads(text))
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{store.address(FILE)} is no index of a zoo ({error}): build it again") from error
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise ValueError(
+                f"{store.address(FILE)} is no index of a zoo ({error}): name another zoo, or build this one in a new folder"
+            ) from error
 
     @classmethod
     def _of(cls, content: Mapping[str, Any]) -> Index:

@@ -117,6 +117,10 @@ def test_a_version_means_one_content(built: Path, make_bundle: Callable[..., Pat
     changed = make_bundle(version="0.10.0", weights=b"others")
     with pytest.raises(ValueError, match=r"has knees_v0\.10\.0\.zip with other content: give the bundle a new version"):
         build([Bundle(changed)], built, URL, wheel)
+    wheel.write_bytes(b"others")
+    with pytest.raises(ValueError, match=r"has semimed_monai-0\.1\.0-py3-none-any\.whl with other content: give"):
+        build([Bundle(make_bundle(version="0.10.0"))], built, URL, wheel)
+    wheel.write_bytes(b"wheel")
     (built / "knees_v0.9.0.zip").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"knees_v0\.9\.0\.zip is not what index\.json says: remove"):
         build([Bundle(make_bundle(version="0.10.0"))], built, URL, wheel)
@@ -157,6 +161,44 @@ def test_what_cannot_be_packed_is_said(make_bundle: Callable[..., Path], wheel: 
     (out / "thesis.txt").touch()
     with pytest.raises(ValueError, match=r"zoo holds thesis\.txt, which this command did not write"):
         build([Bundle(folder)], out, URL, wheel)
+
+
+@pytest.mark.parametrize("theirs", ["ISIC2018.zip", "numpy.whl", "index.html", "below/index.json", "knees_v0.1.0.zip"])
+def test_what_somebody_else_has_there_is_not_lost(
+    make_bundle: Callable[..., Path], wheel: Path, tmp_path: Path, theirs: str
+) -> None:
+    file = tmp_path / "data" / theirs
+    file.parent.mkdir(parents=True)
+    file.write_text("theirs")
+    with pytest.raises(ValueError, match=rf"data holds {theirs}, which this command did not write"):
+        build([Bundle(make_bundle())], tmp_path / "data", URL, wheel)
+    assert file.read_text() == "theirs"
+
+
+def test_beside_what_was_built_too(built: Path, make_bundle: Callable[..., Path], wheel: Path) -> None:
+    (built / "below").mkdir()
+    for theirs in ("knees.zip", "below/index.html"):
+        (built / theirs).write_text("theirs")
+        with pytest.raises(ValueError, match=rf"zoo holds {theirs}, which this command did not write"):
+            build([Bundle(make_bundle("chests"))], built, URL, wheel)
+        (built / theirs).unlink()
+
+
+@pytest.mark.parametrize("place", ["docs/words.txt", "models", "docs/more"])
+def test_a_link_that_leads_out_is_not_packed(
+    make_bundle: Callable[..., Path], wheel: Path, tmp_path: Path, place: str
+) -> None:
+    folder, elsewhere = make_bundle(), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "model.pt").write_text("secret")
+    (folder / "models/model.pt").unlink()
+    (folder / "models").rmdir()
+    (folder / place).symlink_to(elsewhere / "model.pt" if place.endswith(".txt") else elsewhere)
+    with pytest.raises(ValueError, match=rf"{place}.* lies outside its bundle, a link leads there: put the file"):
+        build([Bundle(folder)], tmp_path / "zoo", URL, wheel)
+    (folder / place).unlink()
+    (tmp_path / "linked").symlink_to(folder)  # as MONAI Label's app has it
+    assert build([Bundle(tmp_path / "linked")], tmp_path / "zoo", URL, wheel).entries[0].name == "knees"
 
 
 def test_bundles_are_found_or_named(
