@@ -32,7 +32,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from semimed_monai.files import require_room, whole_folder
-from semimed_monai.messages import cause_of, end_on_sigterm
+from semimed_monai.messages import cause_of, end_when_told
 from semimed_monai.networks import load_weights
 from semimed_monai.zoo.bundles import METADATA, Bundle, find_bundles
 from semimed_monai.zoo.checks.layout import INFERENCE
@@ -82,7 +82,7 @@ def export(bundle: Bundle, to: Path, ckpt_dir: Path | None = None, tolerance: fl
         **settings,
     }
     differences = {}
-    with whole_folder(to, lambda file: file.name in FORMATS) as draft:
+    with whole_folder(to, lambda file: file.name in FORMATS and file.parent.samefile(to)) as draft:
         # TorchScript's writer ends the process where a disk is full.
         require_room(draft, len(FORMATS) * Path(weights).stat().st_size + _GRAPH)
         for name, (write, opened) in tqdm(
@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _refuse_without_onnx() -> None:
     if missing := [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]:
         raise ModuleNotFoundError(
-            f"export needs {' and '.join(missing)}, not installed here: pip install 'semimed-monai[export]'"
+            f"export needs {' and '.join(missing)}, not installed here: pip install {' '.join(missing)}"
         )
 
 
@@ -223,5 +223,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    end_on_sigterm()
+    end_when_told()
     main()

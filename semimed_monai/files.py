@@ -65,23 +65,24 @@ def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Itera
 
     Args:
         path: the folder; one that is there is replaced. Of a link it is the folder that it leads to.
-        replaceable: whether a file in it may be lost.
+        replaceable: whether a file in it may be lost; of a link in it nobody is asked.
 
     Raises:
-        ValueError: there is a file in it that may not, or it is a file itself.
+        ValueError: there is a link in it or a file that may not, or it is a file itself.
         OSError: it cannot be written.
     """
     path = Path(path)
     path = path.resolve() if path.is_symlink() else path
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path} is a file, and a folder is to be written there: give another name")
-    if kept := [file for file in path.rglob("*") if file.is_file() and not replaceable(file)]:
+    if kept := [file for file in path.rglob("*") if file.is_symlink() or (file.is_file() and not replaceable(file))]:
         raise ValueError(
             f"{path} holds {kept[0].relative_to(path)}, which this command did not write: move it, or write elsewhere"
         )
     draft, old = (path.with_name(f".{os.getpid()}.{kind}.{path.name}") for kind in ("new", "old"))
     made = [folder for folder in path.parents if not folder.exists()]
     try:
+        shutil.rmtree(draft, ignore_errors=True)  # of a process that had this number, and was killed
         draft.mkdir(parents=True)
         yield draft
         if any(draft.iterdir()):

@@ -33,9 +33,13 @@ def show_plainly() -> None:
         logging.getLogger("ignite.engine.engine").setLevel(logging.CRITICAL)
 
 
-def end_on_sigterm() -> None:
-    """From now on a program that is told to end leaves as by an exception: what it was half through writing goes."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+def end_when_told() -> None:
+    """From now on a program that is told to end, or whose terminal is closed, leaves as by an exception: what it was
+    half through writing goes. One that was started to outlive its terminal does.
+    """
+    for told in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(told) is not signal.SIG_IGN:
+            signal.signal(told, lambda number, _: sys.exit(128 + number))
 
 
 def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -95,7 +95,7 @@ def on_ray(cells: Sequence[Cell]) -> Iterator[Outcome]:
     try:
         import ray  # noqa: PLC0415 - an extra, for clusters
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("--launcher ray needs Ray: pip install 'semimed-monai[cluster]'") from error
+        raise ModuleNotFoundError('--launcher ray needs Ray: pip install "ray[default]"') from error
     ray.init(ignore_reinit_error=True, log_to_driver=False)
     remote = ray.remote(num_cpus=2, num_gpus=1 if ray.cluster_resources().get("GPU") else 0)(run_cell)
     waiting = {remote.remote(cell): cell for cell in cells}

@@ -21,7 +21,7 @@ from packaging.version import Version
 from tqdm import tqdm
 
 import semimed_monai
-from semimed_monai.messages import end_on_sigterm
+from semimed_monai.messages import end_when_told
 from semimed_monai.zoo.building import build
 from semimed_monai.zoo.bundles import find_bundles
 from semimed_monai.zoo.checks import check
@@ -155,5 +155,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    end_on_sigterm()
+    end_when_told()
     main()

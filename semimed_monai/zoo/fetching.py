@@ -14,6 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from semimed_monai.files import digest_of, require_room, whole_folder
+from semimed_monai.zoo.bundles import METADATA, Bundle
 from semimed_monai.zoo.index import Entry, Index
 from semimed_monai.zoo.store import Store
 from semimed_monai.zoo.unpacking import unpack
@@ -46,10 +47,11 @@ def fetch(wanted: str, store: Store, folder: Path) -> tuple[Path, Entry]:
     known = _fetched_files(target)
     with whole_folder(target, lambda file: known.get(str(file.relative_to(target))) in (digest_of(file), "")) as draft:
         archive = draft / entry.file
+        require_room(draft, entry.size + entry.unpacked)
         _download(entry, store, archive)
-        require_room(draft, entry.unpacked)
         unpack(archive, entry.name, entry.unpacked, draft)
         archive.unlink()
+        _refuse_another(entry, draft)
         (draft / NOTE).write_text(_note(entry, draft), encoding="utf-8")
     return target, entry
 
@@ -61,6 +63,14 @@ def _fetched_files(target: Path) -> dict[str, str]:
     except (OSError, ValueError, KeyError):
         return {}
     return {**files, NOTE: ""}
+
+
+def _refuse_another(entry: Entry, draft: Path) -> None:
+    if not (draft / METADATA).is_file() or Bundle(draft).version != entry.version:
+        raise ValueError(
+            f"the zip of {entry.name} is refused, and nothing of it kept: its {METADATA} is not of version "
+            f"{entry.version}, as the index says; ask whoever serves it"
+        )
 
 
 def _note(entry: Entry, draft: Path) -> str:

@@ -6,8 +6,10 @@ Looked for: `zipfile.extractall` cleans names silently, and writes as much as a 
 
 from __future__ import annotations
 
+import lzma
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 LARGEST = 16 << 30
@@ -16,7 +18,12 @@ LARGEST = 16 << 30
 DENSEST = 100
 """Bytes out of one; JSON gives some ten, weights hardly more than one."""
 
+_BROKEN = (
+    *(ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(FileExistsError, NotADirectoryError),  # one name is a file and a folder, or two are one on this disk
+)
 _MOST_FILES = 10_000
+_LONGEST_NAME = 255
 _PART = 1 << 20
 
 
@@ -39,7 +46,7 @@ def unpack(archive: Path, name: str, unpacked: int, target: Path) -> None:
             _refuse_sizes(entries, unpacked, archive.stat().st_size)
             for place, entry in _places(entries, name).items():
                 _extract(opened, entry, target / place)
-    except (ValueError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except _BROKEN as error:
         raise ValueError(f"the zip of {name} is refused, and nothing of it kept: {error}") from error
 
 
@@ -64,6 +71,8 @@ def _place(entry: zipfile.ZipInfo, name: str) -> PurePosixPath:
     outside = path.is_absolute() or ".." in path.parts or "\\" in entry.filename or ":" in entry.filename
     if outside or path.parts[0] != name or len(path.parts) < 2:
         raise ValueError(f"it holds {entry.filename!r}, which is not in {name}/")
+    if any(len(part.encode()) > _LONGEST_NAME for part in path.parts):
+        raise ValueError(f"a name in it, {entry.filename[:40]!r} …, is longer than a disk takes")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
         raise ValueError(f"{entry.filename!r} in it is a link or a device, and no file")

@@ -170,6 +170,47 @@ def name_twice(built: Path) -> None:
     plant(built, fill)
 
 
+def be_file_and_folder(built: Path) -> None:
+    plant(built, lambda archive: [archive.writestr(name, "a") for name in ("knees/a", "knees/a/b")])
+
+
+def hold_itself(built: Path) -> None:
+    plant(built, lambda archive: archive.writestr("knees/knees_v0.10.0.zip", "a"))
+
+
+def have_a_long_name(built: Path) -> None:
+    plant(built, lambda archive: archive.writestr(f"knees/{'a' * 256}", "a"))
+
+
+def damage(built: Path, method: int) -> None:
+    """What it holds, as no reader of its kind takes it; the index says the truth of it."""
+    path = built / "knees_v0.10.0.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("knees/a", "all of it, and more" * 10)
+    content = bytearray(path.read_bytes())
+    start = 30 + len("knees/a") + (9 if method == zipfile.ZIP_LZMA else 0)
+    content[start : start + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    facts = {"size": len(content), "sha256": sha256(content).hexdigest(), "unpacked": 190}
+    rewrite(built, lambda entry: entry.update(facts))
+
+
+def damage_deflated(built: Path) -> None:
+    damage(built, zipfile.ZIP_DEFLATED)
+
+
+def damage_lzma(built: Path) -> None:
+    damage(built, zipfile.ZIP_LZMA)
+
+
+def be_of_no_version(built: Path) -> None:
+    plant(built, lambda archive: archive.writestr("knees/a", "a"))
+
+
+def be_of_another_version(built: Path) -> None:
+    plant(built, lambda archive: archive.writestr("knees/configs/metadata.json", '{"version": "9.9.9"}'))
+
+
 FAULTS = {
     tamper: r"knees_v0\.10\.0\.zip is not the file of the zoo's index, whose SHA-256 is [0-9a-f]{64}: it was changed",
     cut: r"knees_v0\.10\.0\.zip ends 100 bytes before its end: it is cut off",
@@ -184,6 +225,13 @@ FAULTS = {
     say_less: r"refused.*its files are 10000000 bytes, and the index says 5000",
     be_no_zip: r"refused.*not a zip file",
     name_twice: r"refused.*two files of one name",
+    be_file_and_folder: r"refused.*(File exists|Not a directory)",
+    hold_itself: r"refused.*File exists",
+    have_a_long_name: r"refused.*'knees/aaa.*longer than a disk takes",
+    damage_deflated: r"refused.*while decompressing",
+    damage_lzma: r"refused",
+    be_of_no_version: r"refused.*metadata\.json is not of version 0\.10\.0",
+    be_of_another_version: r"refused.*metadata\.json is not of version 0\.10\.0",
 }
 
 
@@ -315,24 +363,31 @@ def test_ctrl_c_leaves_what_there_was(built: Path, tmp_path: Path, older: bool) 
     assert not older or nothing_but(tmp_path / "got", "knees")
 
 
-@pytest.mark.parametrize(
-    ("weights", "why"),
-    [
-        (os.urandom(2000) * 50, "it takes about 100... bytes, and .* are free"),
-        (os.urandom(200_000), "No space left on device"),
-    ],
-    ids=["unpacked it does not fit", "it does not fit"],
-)
-def test_a_full_disk(
-    make_bundle: Callable[..., Path], wheel: Path, small_disk: Path, tmp_path: Path, weights: bytes, why: str
-) -> None:
+class Asked(Store):
+    """Whoever is asked for a file writes that down."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+        self.names: list[str] = []
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        self.names.append(name)
+        with super().open(name) as file:
+            yield file
+
+
+def test_a_full_disk(make_bundle: Callable[..., Path], wheel: Path, small_disk: Path, tmp_path: Path) -> None:
+    """It is said before the zip is asked for; packed it would fit."""
     build([Bundle(make_bundle())], tmp_path / "zoo", "http://x", wheel)
     got = small_disk / "got"
     fetch("knees", Store(str(tmp_path / "zoo")), got)
-    large = make_bundle(version="0.2.0", weights=weights)
+    large = make_bundle(version="0.2.0", weights=os.urandom(2000) * 50)
     build([Bundle(large)], tmp_path / "zoo", "http://x", wheel)
-    with pytest.raises(OSError, match=rf"knees cannot be written \({why}\): make room there"):
-        fetch("knees", Store(str(tmp_path / "zoo")), got)
+    store = Asked(str(tmp_path / "zoo"))
+    with pytest.raises(OSError, match=r"knees cannot be written \(it takes about 10.... bytes, and .*free\): make room"):
+        fetch("knees", store, got)
+    assert store.names == ["index.json"]
     assert readme(got) == "# knees 0.1.0\n"
     assert nothing_but(got, "knees")
 
@@ -348,6 +403,12 @@ def test_what_was_changed_is_not_lost(built: Path, tmp_path: Path) -> None:
     (got / "mine" / "knees" / "notes.txt").touch()
     with pytest.raises(ValueError, match=r"knees holds notes\.txt"):
         fetch("knees", store, got / "mine")
+    fetch("knees", store, got / "theirs")
+    weights = got / "theirs" / "knees" / "models"
+    weights.rename(got / "weights")
+    weights.symlink_to(got / "weights")
+    with pytest.raises(ValueError, match=r"knees holds models, which this command did not write"):
+        fetch("knees", store, got / "theirs")
     (got / "linked").mkdir()
     (got / "linked" / "knees").symlink_to(got / "knees")
     with pytest.raises(ValueError, match=r"linked/knees is a link or a file"):
