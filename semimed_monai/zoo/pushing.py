@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from semimed_monai.files import digest_of
+from semimed_monai.zoo.bundles import NAME
 from semimed_monai.zoo.index import FILE, Entry, Index
 from semimed_monai.zoo.store import Store
 from semimed_monai.zoo.unpacking import unpack
@@ -45,10 +46,11 @@ def push(folder: Path, to: str, repository: str, dry_run: bool, say: Callable[[s
         ValueError: a repository of another form, or a zip that is not what the index says.
         OSError: there is no zoo, or what pushes is not installed.
     """
-    entries = Index.read(Store(str(folder))).latest()
-    for entry in entries:
-        if digest_of(folder / entry.file) != entry.sha256:
-            raise ValueError(f"{folder / entry.file} is not what {FILE} says: build the zoo again")
+    index = Index.read(Store(str(folder)))
+    entries = index.latest()
+    for one in (*entries, *index.wheels):
+        if not (folder / one.file).is_file() or digest_of(folder / one.file) != one.sha256:
+            raise ValueError(f"{folder / one.file} is not what {FILE} says: build the zoo again, into a new folder")
     for step in TARGETS[to](folder, entries, repository, dry_run):
         say(step.line)
         if not dry_run:
@@ -56,7 +58,7 @@ def push(folder: Path, to: str, repository: str, dry_run: bool, say: Callable[[s
 
 
 def _to_huggingface(folder: Path, entries: Sequence[Entry], owner: str, dry_run: bool) -> list[Step]:
-    if not owner or "/" in owner:
+    if not NAME.fullmatch(owner):
         raise ValueError(f"{owner!r} is no owner on the Hugging Face hub: give OWNER; each bundle is OWNER/NAME there")
     if not dry_run and find_spec("huggingface_hub") is None:
         raise ModuleNotFoundError(
@@ -64,7 +66,7 @@ def _to_huggingface(folder: Path, entries: Sequence[Entry], owner: str, dry_run:
         )
     return [
         Step(
-            f"{folder / entry.file} as {owner}/{entry.name}, tag {entry.version}",
+            f"{folder / entry.file} and {entry.wheel} as {owner}/{entry.name}, tag {entry.version}, unless it has that tag",
             partial(_upload, folder, entry, f"{owner}/{entry.name}"),
         )
         for entry in entries
@@ -72,12 +74,17 @@ def _to_huggingface(folder: Path, entries: Sequence[Entry], owner: str, dry_run:
 
 
 def _upload(folder: Path, entry: Entry, repository: str) -> None:
+    """The bundle's files, and the wheel without which they do not run, in place of those of the version before."""
     hub = import_module("huggingface_hub").HfApi()
     hub.create_repo(repository, exist_ok=True)
+    if entry.version in {tag.name for tag in hub.list_repo_refs(repository).tags}:  # a version means one content
+        return
     with TemporaryDirectory() as unpacked:
         unpack(folder / entry.file, entry.name, entry.unpacked, Path(unpacked))
-        hub.upload_folder(repo_id=repository, folder_path=unpacked, commit_message=f"version {entry.version}")
-    hub.create_tag(repository, tag=entry.version, exist_ok=True)  # pushed before: a version means one content
+        shutil.copyfile(folder / entry.wheel, Path(unpacked) / entry.wheel)
+        message = f"version {entry.version}"
+        hub.upload_folder(repo_id=repository, folder_path=unpacked, commit_message=message, delete_patterns="*")
+    hub.create_tag(repository, tag=entry.version)
 
 
 def _to_github(folder: Path, entries: Sequence[Entry], repository: str, dry_run: bool) -> list[Step]:
@@ -89,7 +96,7 @@ def _to_github(folder: Path, entries: Sequence[Entry], repository: str, dry_run:
     owner, name, tag = parts
     wheels = dict.fromkeys(entry.wheel for entry in entries)
     files = [str(folder / file) for file in (*(entry.file for entry in entries), *wheels)]
-    command = ["gh", "release", "upload", tag, *files, "--clobber", "--repo", f"{owner}/{name}"]
+    command = ["gh", "release", "upload", tag, *files, "--repo", f"{owner}/{name}"]  # which replaces no file
     return [Step(shlex.join(command), partial(_run, command))]
 
 

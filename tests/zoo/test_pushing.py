@@ -22,37 +22,47 @@ def pushed(capsys: pytest.CaptureFixture[str], built: Path, *arguments: str) -> 
 def test_to_the_hub(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """MONAI reads OWNER/NAME at the tag of the version there; the latest version only."""
     lines = pushed(capsys, built, "--to", "huggingface", "me", "--dry-run")
-    assert lines == [f"{built / 'knees_v0.10.0.zip'} as me/knees, tag 0.10.0"]
+    what = f"{built / 'knees_v0.10.0.zip'} and semimed_monai-0.1.0-py3-none-any.whl"
+    assert lines == [f"{what} as me/knees, tag 0.10.0, unless it has that tag"]
 
 
 def test_into_a_release(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """MONAI reads OWNER/REPOSITORY/TAG there."""
     lines = pushed(capsys, built, "--to", "github", "me/bundles/hosting", "--dry-run")
     files = f"{built / 'knees_v0.10.0.zip'} {built / 'semimed_monai-0.1.0-py3-none-any.whl'}"
-    assert lines == [f"gh release upload hosting {files} --clobber --repo me/bundles"]
+    assert lines == [f"gh release upload hosting {files} --repo me/bundles"]
 
 
-def test_the_hub_gets_the_bundle_s_files(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tags", [["0.9.0"], ["0.9.0", "0.10.0"]], ids=["a new version", "a known one"])
+def test_the_hub_gets_a_version_once(built: Path, monkeypatch: pytest.MonkeyPatch, tags: list[str]) -> None:
+    """Its files and the library's wheel, in place of all that was there."""
     called: list[Any] = []
 
     class HfApi:
         def create_repo(self, repository: str, *, exist_ok: bool) -> None:
             called.append((repository, exist_ok))
 
-        def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str) -> None:
+        def list_repo_refs(self, repository: str) -> SimpleNamespace:
+            return SimpleNamespace(tags=[SimpleNamespace(name=tag) for tag in tags])
+
+        def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str, delete_patterns: str) -> None:
             files = {
                 file.relative_to(folder_path).as_posix() for file in Path(folder_path).rglob("*") if file.is_file()
             }
-            called.append((repo_id, files, commit_message))
+            called.append((repo_id, files, commit_message, delete_patterns))
 
-        def create_tag(self, repository: str, *, tag: str, exist_ok: bool) -> None:
-            called.append((repository, tag, exist_ok))
+        def create_tag(self, repository: str, *, tag: str) -> None:
+            called.append((repository, tag))
 
     monkeypatch.setattr("semimed_monai.zoo.pushing.find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(HfApi=HfApi))
     push(built, "huggingface", "me", False, lambda line: None)
-    files = {"LICENSE", "configs/inference.json", "configs/metadata.json", "docs/README.md", "models/model.pt"}
-    assert called == [("me/knees", True), ("me/knees", files, "version 0.10.0"), ("me/knees", "0.10.0", True)]
+    files = {
+        *("LICENSE", "configs/inference.json", "configs/metadata.json", "docs/README.md", "models/model.pt"),
+        "semimed_monai-0.1.0-py3-none-any.whl",
+    }
+    uploaded = [("me/knees", files, "version 0.10.0", "*"), ("me/knees", "0.10.0")]
+    assert called == [("me/knees", True), *([] if "0.10.0" in tags else uploaded)]
 
 
 def refuse_nothing(built: Path) -> None:
@@ -63,13 +73,19 @@ def damage(built: Path) -> None:
     (built / "knees_v0.10.0.zip").write_bytes(b"damaged")
 
 
+def lose_the_wheel(built: Path) -> None:
+    (built / "semimed_monai-0.1.0-py3-none-any.whl").unlink()
+
+
 @pytest.mark.parametrize(
     ("to", "repository", "before", "message"),
     [
         ("huggingface", "me/bundles", refuse_nothing, "is no owner on the Hugging Face hub: give OWNER"),
+        ("huggingface", "a b", refuse_nothing, "is no owner on the Hugging Face hub: give OWNER"),
         ("github", "me/bundles", refuse_nothing, "'me/bundles' is no release: give OWNER/REPOSITORY/TAG"),
         ("huggingface", "me", refuse_nothing, "huggingface_hub is not installed.*pip install huggingface_hub"),
         ("github", "me/bundles/tag", refuse_nothing, "there is no gh"),
+        ("github", "me/bundles/tag", lose_the_wheel, r"none-any\.whl is not what index\.json says"),
         ("github", "me/bundles/tag", damage, r"knees_v0\.10\.0\.zip is not what index\.json says"),
     ],
 )
