@@ -126,8 +126,8 @@ class Datastore:
             )
         if len({str(item["label"]) for item in self._validation} - {str(UNLABELLED)}) == 1:
             raise ValueError(
-                f"the {len(self._validation)} images to validate on, the last labelled ones of {self.root}, are all of "
-                "one class: label more, or raise val_split in the request"
+                f"the {len(self._validation)} images or slices to validate on, the last labelled ones of {self.root}, "
+                "are all of one class: label more, or raise val_split in the request"
             )
         if not self._unlabelled:
             raise ValueError(
@@ -238,7 +238,7 @@ def read_label_map(image: str, label: str, classes: Sequence[str]) -> Read:
             numbered = ", ".join(f"{index} {name}" for index, name in enumerate(classes, 1))
             raise ValueError(f"{label}, slice {item['slice'] or 0}: values {values}; one of {numbered} is wanted")
         else:
-            read.labelled.append({**item, "label_map": label})
+            read.labelled.append({**item, "label": values[0] - 1, "label_map": label})
     return read
 
 

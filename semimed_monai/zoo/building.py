@@ -67,7 +67,9 @@ def _refuse_twins(bundles: Sequence[Bundle]) -> None:
 def _refuse_links(bundles: Sequence[Bundle]) -> None:
     """What lies elsewhere may be anybody's, and would be published."""
     if found := [bundle.folder / file for bundle in bundles for file in bundle.links_out]:
-        raise ValueError(f"{found[0]} lies outside its bundle, a link leads there: put the file in its place, or remove it")
+        raise ValueError(
+            f"{found[0]} lies outside its bundle, a link leads there: put the file in its place, or remove it"
+        )
 
 
 def _add_wheel(draft: Path, given: Path | None) -> Wheel:

@@ -92,7 +92,8 @@ class Index:
             return cls._of(json.loads(text))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ValueError(
-                f"{store.address(FILE)} is no index of a zoo ({error}): name another zoo, or build this one in a new folder"
+                f"{store.address(FILE)} is no index of a zoo ({error}): name another zoo, or build this one in a new "
+                "folder"
             ) from error
 
     @classmethod

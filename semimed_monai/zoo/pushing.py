@@ -66,7 +66,7 @@ def _to_huggingface(folder: Path, entries: Sequence[Entry], owner: str, dry_run:
         )
     return [
         Step(
-            f"{folder / entry.file} and {entry.wheel} as {owner}/{entry.name}, tag {entry.version}, unless it has that tag",
+            f"{folder / entry.file} and {entry.wheel} as {owner}/{entry.name}, tag {entry.version}, unless it is there",
             partial(_upload, folder, entry, f"{owner}/{entry.name}"),
         )
         for entry in entries

@@ -37,7 +37,7 @@ def write_knee(path: Path, label: Path | None = None, grades: Mapping[int, int] 
 def knees(tmp_path: Path) -> Pairs:
     """Two labelled volumes, one to validate on, and two without labels, of which one has a draft ("original")."""
     pairs = []
-    for name, grades in (("a", {1: 0, 2: 2}), ("b", {0: 1}), ("v", {3: 2})):
+    for name, grades in (("a", {1: 0, 2: 2}), ("b", {0: 1}), ("v", {0: 0, 3: 2})):
         image, label = tmp_path / f"{name}.nii.gz", tmp_path / f"labels/final/{name}.nii.gz"
         write_knee(image, label, grades)
         pairs.append({"image": str(image), "label": str(label)})
@@ -57,8 +57,17 @@ def test_the_rest_of_the_datastore_is_unlabelled(knees: Pairs, tmp_path: Path) -
     found = {(Path(item["image"]).name, item["slice"]) for item in store.unlabelled()}
     others = {(f"{name}.nii.gz", index) for name in "cd" for index in range(4)}
     assert found == others | {("a.nii.gz", 0), ("a.nii.gz", 3), ("b.nii.gz", 1), ("b.nii.gz", 2), ("b.nii.gz", 3)}
-    assert [(Path(item["image"]).name, item["slice"]) for item in store.section("validation")] == [("v.nii.gz", 3)]
-    assert store.summary() == f"datastore {tmp_path}: 3 labelled, 13 unlabelled and 1 validation images"
+    assert [(item["slice"], item["label"]) for item in store.section("validation")] == [(0, 0), (3, 2)]
+    assert {item["image"] for item in store.section("validation")} == {str(tmp_path / "v.nii.gz")}
+    counts = "3 labelled (normal 1, partial 1, full 1), 13 unlabelled and 2 validation images"
+    assert store.summary() == f"datastore {tmp_path}: {counts}"
+
+
+def test_what_is_validated_on_is_not_learned_from_whatever_the_index_says(knees: Pairs, tmp_path: Path) -> None:
+    write_index(tmp_path, dict.fromkeys("abvcd", ".nii.gz"), {})
+    store = Datastore(knees[:2], knees[2:], CLASSES, read_label_map)
+    assert {Path(item["image"]).name for item in store.unlabelled()} == {f"{name}.nii.gz" for name in "abcd"}
+    assert {item["id"] for item in store.labelled()}.isdisjoint(item["id"] for item in store.unlabelled())
 
 
 def test_nothing_of_an_unlabelled_item_can_be_learned(knees: Pairs) -> None:
@@ -151,6 +160,12 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert "are all of one class" in refusal(["0", "1", "2", "2"], 3, 2, tmp_path / "one class")
 
 
+def test_slices_to_validate_on_of_one_grade_are_too_few(knees: Pairs, tmp_path: Path) -> None:
+    write_knee(tmp_path / "v.nii.gz", Path(knees[2]["label"]), {0: 2, 1: 2, 3: 2})
+    with pytest.raises(ValueError, match=r"the 3 images or slices to validate on, .* are all of one class"):
+        Datastore(knees[:2], knees[2:], CLASSES, read_label_map)
+
+
 def test_labels_elsewhere_are_in_no_datastore(tmp_path: Path) -> None:
     pairs = picture_store(tmp_path, ["0", "1"], unlabelled=1)
     (tmp_path / "datastore_v2.json").unlink()
@@ -163,7 +178,18 @@ def test_other_labels_are_another_digest(tmp_path: Path) -> None:
     first = Datastore(pairs[:2], pairs[2:], CLASSES, read_class).digest
     assert Datastore(pairs[:2], pairs[2:], CLASSES, read_class).digest == first
     Path(pairs[0]["label"]).write_text("2")
-    assert Datastore(pairs[:2], pairs[2:], CLASSES, read_class).digest != first
+    second = Datastore(pairs[:2], pairs[2:], CLASSES, read_class).digest
+    Path(pairs[3]["label"]).write_text("2")  # one to validate on
+    third = Datastore(pairs[:2], pairs[2:], CLASSES, read_class).digest
+    (tmp_path / "skin_04.png").rename(tmp_path / "skin_09.png")  # the unlabelled one
+    write_index(tmp_path, {"skin_09": ".png"}, {})
+    assert len({first, second, third, Datastore(pairs[:2], pairs[2:], CLASSES, read_class).digest}) == 4
+
+
+def test_a_slice_that_is_painted_otherwise_is_another_digest(knees: Pairs, tmp_path: Path) -> None:
+    first = Datastore(knees[:2], knees[2:], CLASSES, read_label_map).digest
+    write_knee(tmp_path / "a.nii.gz", Path(knees[0]["label"]), {1: 0, 2: 1})
+    assert Datastore(knees[:2], knees[2:], CLASSES, read_label_map).digest != first
 
 
 def test_a_recipe_asks_either_the_same(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from semimed_monai.label import ClassAnswer, MapAnswer, MaskAnswer, ReadRequest, SlicesInferer
 from semimed_monai.transforms import knee_mr, slice_items, to_source_geometry
+from semimed_monai.transforms.squares import Aspect
 
 AFFINE = np.array([[0.1, -0.05, -2.8, 12], [0.5, 0.1, 0.3, -30], [0.05, -0.6, 0.2, 8], [0, 0, 0, 1]])
 SIZE = 16
@@ -85,6 +86,22 @@ def test_a_map_is_cut_off_in_the_geometry_of_its_image(volume: str) -> None:
     np.testing.assert_array_equal(answer["pred_meta_dict"]["affine"], affine)
     assert answer["result"] == {"classes": ["torn", "normal", "torn", "normal", "torn"]}
     assert "image" not in answer
+
+
+def test_the_threshold_is_the_recipe_s(picture: str) -> None:
+    even = torch.full((1, 1, 4, 4), 0.4)
+    assert not MapAnswer(0.5, plane=True)({"pred": even, "source": picture})["pred"].any()
+    assert MapAnswer(0.3, plane=True)({"pred": even, "source": picture})["pred"].all()
+
+
+@pytest.mark.parametrize(("aspect", "rows"), [("pad", 0), ("squash", 1)])
+def test_a_map_lies_where_the_preprocessing_put_the_image(picture: str, aspect: Aspect, rows: int) -> None:
+    """Of a picture of 10×14 the first row of a 7×7 map is padding, or the first 1.4 rows."""
+    first = torch.zeros(1, 1, 7, 7)
+    first[..., 0, :] = 1
+    found = MapAnswer(0.5, plane=True, aspect=aspect)({"pred": first, "source": picture})["pred"].T
+    assert found.shape == (10, 14)
+    np.testing.assert_array_equal(found.sum(axis=1), [14] * rows + [0] * (10 - rows))
 
 
 def test_a_map_without_classes_gives_ones(picture: str) -> None:

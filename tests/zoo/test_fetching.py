@@ -385,7 +385,7 @@ def test_a_full_disk(make_bundle: Callable[..., Path], wheel: Path, small_disk: 
     large = make_bundle(version="0.2.0", weights=os.urandom(2000) * 50)
     build([Bundle(large)], tmp_path / "zoo", "http://x", wheel)
     store = Asked(str(tmp_path / "zoo"))
-    with pytest.raises(OSError, match=r"knees cannot be written \(it takes about 10.... bytes, and .*free\): make room"):
+    with pytest.raises(OSError, match=r"knees cannot be written \(it takes about 10.... bytes, and .*free\): make"):
         fetch("knees", store, got)
     assert store.names == ["index.json"]
     assert readme(got) == "# knees 0.1.0\n"

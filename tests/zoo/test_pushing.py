@@ -23,7 +23,7 @@ def test_to_the_hub(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """MONAI reads OWNER/NAME at the tag of the version there; the latest version only."""
     lines = pushed(capsys, built, "--to", "huggingface", "me", "--dry-run")
     what = f"{built / 'knees_v0.10.0.zip'} and semimed_monai-0.1.0-py3-none-any.whl"
-    assert lines == [f"{what} as me/knees, tag 0.10.0, unless it has that tag"]
+    assert lines == [f"{what} as me/knees, tag 0.10.0, unless it is there"]
 
 
 def test_into_a_release(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
