@@ -363,23 +363,22 @@ def test_a_baseline_learns_as_many_steps_and_its_graph_has_all_training_images(
     assert len(baseline.get_parsed_content("train#references").dataset) == training > labelled
 
 
-def test_a_graph_of_embeddings_is_one_more_answer(
-    trained: tuple[Path, str], sort: Sort, images: Path, run_bundle: Run, tmp_path: Path
-) -> None:
+def test_a_graph_of_embeddings_knows_the_labels_that_the_run_knew(films: Path, run_bundle: Run, tmp_path: Path) -> None:
+    """Evaluated again it is told neither share nor seed."""
+    graph = (f"--dataset_dir={films}", *into(tmp_path), "--test#evaluators#graph#_disabled_=False")
+    run_bundle(CHEST.train, *TINY, *graph, "--labelled_share=0.5", "--seed=3", cwd=tmp_path)
+    first = json.loads((tmp_path / "metrics.json").read_text())
+    assert list(first["scores"]) == ["teacher", "student", "graph"]
+    assert first["scores"]["graph"]["auc"] != first["scores"]["teacher"]["auc"]
     run_bundle(
-        [sort.train, sort.configs / "evaluate.json"],
+        [CHEST.train, CHEST.configs / "evaluate.json"],
         *UNTOLD,
-        f"--dataset_dir={images}",
-        *into(trained[0]),
-        "--test#evaluators#graph#_disabled_=False",
+        *graph,
         "--datalist#sections=['training', 'test']",
-        f"--test#evaluation#output_dir={tmp_path}",
+        f"--test#evaluation#output_dir={tmp_path / 'again'}",
         cwd=tmp_path,
     )
-    scores = json.loads((tmp_path / "metrics.json").read_text())["scores"]
-    assert list(scores) == ["teacher", "student", "graph"]
-    assert scores["graph"]["auc"] != scores["teacher"]["auc"]
-    assert scores["teacher"] == json.loads((trained[0] / "metrics.json").read_text())["scores"]["teacher"]
+    assert json.loads((tmp_path / "again/metrics.json").read_text()) == first
 
 
 def leaves(value: Any, place: str = "") -> dict[str, Any]:
