@@ -89,10 +89,14 @@ def _resident() -> int:
 
 
 def _fill(answer: Any) -> None:
-    """Make and fill a bank of a million items; what it took, per item, with and without their ids."""
-    ids = [f"images/ISIC_{number:07d}.jpg" for number in range(MILLION)]
+    """Make and fill a term's bank of a million items; what it took, per item, with and without their ids.
+
+    The items themselves are the run's, and are there before; the bank's ids are not.
+    """
+    items = [{"id": place} for place in range(MILLION)]
     before = _resident()
-    memory = Memory(ids, (FEATURES,))
+    named = ({"id": f"images/ISIC_{item['id']:07d}.jpg"} for item in items)
+    memory = TemporalRelations(named, FEATURES).memory
     rows = torch.arange(MILLION)
     for part in rows.split(10_000):
         memory.values[part], memory.marks[part] = 1, 1

@@ -168,7 +168,7 @@ def prepare(
     placed = out / "images" if copy or resize is not None else None
     if placed:
         refuse_overlap(placed, *folders)
-    files = _files(folders)
+    files = _files(folders, left_out)
     left_out["files without a row"] = sorted({*files} - {film.name for film in films})
     if lists is not None:
         left_out[f"images in neither {' nor '.join(LISTS)}"] = [film.name for film in films if film.name not in lists]
@@ -278,12 +278,13 @@ def _folders(source: Path) -> list[Path]:
     return found
 
 
-def _files(folders: Sequence[Path]) -> dict[str, Path]:
-    """The pictures by their names; of one that is there twice the first."""
+def _files(folders: Sequence[Path], left_out: defaultdict[str, list[str]]) -> dict[str, Path]:
+    """The pictures by their names; of two of one name the first."""
     files: dict[str, Path] = {}
     for file in (file for folder in folders for file in sorted(folder.iterdir())):
         if file.name.lower().endswith(PICTURES) and not file.name.startswith("."):
-            files.setdefault(file.name, file)
+            if files.setdefault(file.name, file) != file:
+                left_out["files of a name that another folder has, too"].append(str(file))
     return files
 
 

@@ -335,6 +335,8 @@ def test_the_recipe_means_what_the_card_says(sort: Sort, images: Path, tmp_path:
     assert all(terms[name].multi_label == (sort is CHEST) for name in ("consistency", "ensembling", "self_training"))
     assert terms["consistency"].summed
     assert (terms["temporal"].start_epoch, terms["temporal"].max_age, terms["temporal"].threshold) == (50, 4.0, 0.8)
+    training = len(json.loads((images / "datalist.json").read_text())["training"])
+    assert len(terms["temporal"].memory.marks) == training  # labelled or not
     assert recipe.get_parsed_content("teacher").kind == "ema"
     (group,) = recipe.get_parsed_content("optimizer").param_groups
     assert (group["lr"], group["weight_decay"]) == (1e-4, 5e-4)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
 from semimed_monai.data import Datalist
 from semimed_monai.data.phantoms import SKIN_CLASSES, STANDARD_SKIN, SkinAppearance, skin_phantom, skin_phantom_set
@@ -52,6 +53,17 @@ def test_the_lesion_lies_in_the_picture_and_differs_from_the_skin(lesion: int, l
     assert set(np.unique(picture.mask)) == {0, 255}
     away = picture.image[inside].astype(float).mean(axis=0) - picture.image[~inside].astype(float).mean(axis=0)
     assert np.abs(away).max() > 8
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 10_000), st.integers(0, 2))
+def test_the_lesion_is_the_only_sign_of_the_class(lesion: int, shot: int) -> None:
+    """The same lesion as each class: away from all of its borders, which are soft, the pictures are one."""
+    pictures = [skin_phantom(0, lesion, label, shot) for label in range(len(SKIN_CLASSES))]
+    reached = binary_dilation(np.any([picture.mask > 0 for picture in pictures], axis=0), iterations=18)
+    away = np.stack([picture.image.astype(int) for picture in pictures])[:, ~reached]
+    assert away.shape[1] > 500
+    assert np.ptp(away, axis=0).max() <= 1
 
 
 def test_two_shots_of_a_lesion_are_alike_in_size_and_colour_and_unlike_in_place() -> None:

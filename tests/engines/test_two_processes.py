@@ -166,13 +166,14 @@ def _classifier() -> AttentionClassifier:
 
 
 def train_by_relations() -> dict[str, Any]:
-    """Terms of the global batch, three of which remember: epoch 2 compares with epoch 1."""
+    """Terms of the global batch, four of which remember: epoch 2 compares with epoch 1, "young" with the batch before."""
     torch.manual_seed(0)
     network = EmbeddingClassifier(in_channels=1, classes=3, layers=(1, 1), growth=4, stem=8)
     terms = {
         "classification": CrossEntropy(),
         "relations": RelationConsistency(weight=10.0),
         "temporal": TemporalRelations(_rows(), network.embedding_size(32), threshold=0.1, weight=10.0),
+        "young": TemporalRelations(_rows(), network.embedding_size(32), threshold=0.1, weight=10.0, max_age=0.5),
         "ensembling": ClassEnsembling(_rows(), classes=3, weight=10.0),
         "self_training": SelfTraining(_rows()[4:], classes=3, threshold=0.51, multi_label=True),
     }
@@ -284,7 +285,7 @@ def test_terms_of_the_whole_batch_and_their_bank_are_those_of_one_process(folder
         for name, value in alone["criterion"].items():  # the bank is in half precision
             assert torch.allclose(found["criterion"][name].float(), value.float(), atol=1e-3), name
         assert found["means"] == pytest.approx(alone["means"], rel=1e-4)
-    for name in ("temporal", "ensembling", "self_training"):  # all three have remembered something
+    for name in ("temporal", "young", "ensembling", "self_training"):  # all have remembered something
         assert alone["means"][f"train_{name}"] > 1e-6, name
 
 

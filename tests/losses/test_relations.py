@@ -202,6 +202,20 @@ def test_an_item_that_comes_twice_is_no_structure_with_itself(make_step: MakeSte
     assert values == [0, 0]
 
 
+def test_of_an_item_that_comes_twice_the_last_row_is_compared(make_step: MakeStep) -> None:
+    """Before, a and b are (1, 0): all of R is √½. Now b is (1, 0), and the last a turned by arctan 0.4: M is [1 c; c 1]."""
+    term = TemporalRelations(ITEMS, features=2)
+    _at(term, epoch=1, batch=1)
+    term(_step(make_step, torch.tensor([[1.0, 0.0], [1.0, 0.0]]), ids="ab"))
+    _at(term, epoch=2, batch=4)
+    found = term(_step(make_step, torch.tensor([[1.0, 0.1], [1.0, 0.0], [1.0, 0.4]]), ids="aba")).item()
+    c = 1 / math.sqrt(1 + 0.4**2)
+    length = math.sqrt(1 + c**2)
+    by_hand = (2 * (1 / length - math.sqrt(0.5)) ** 2 + 2 * (c / length - math.sqrt(0.5)) ** 2) / 2
+    assert found == pytest.approx(by_hand, rel=1e-3)
+    assert term.observed["compared"].item() == pytest.approx(2 / 3)
+
+
 def test_a_run_that_ends_before_the_term_begins_is_told(caplog: pytest.LogCaptureFixture) -> None:
     for epochs, told in ((2, True), (3, False)):
         caplog.clear()
