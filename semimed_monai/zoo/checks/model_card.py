@@ -25,6 +25,7 @@ SECTIONS = (
     "Input",
     "Output",
     "Performance",
+    "MONAI bundle commands",
     "References",
     "License",
 )
