@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,8 @@ from browser import Browser, chromium
 from PIL import Image
 
 from semimed_monai.zoo import Bundle, build, find_bundles
-from semimed_monai.zoo.catalogue.card import card_html, table_command
+from semimed_monai.zoo.catalogue.card import card_html
+from semimed_monai.zoo.catalogue.page import megabytes
 from semimed_monai.zoo.catalogue.phantoms import draw_phantoms
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
@@ -27,6 +32,53 @@ TOO_WIDE = """width => [...document.querySelectorAll('body *')].filter(element =
     && element.getBoundingClientRect().right > width + 0.5).map(element => element.outerHTML.slice(0, 90))"""
 
 
+VOID = {"br", "img", "link", "meta"}
+
+
+@dataclass
+class Element:
+    """Of a page, with the bundle in whose section it is and all the text in it."""
+
+    tag: str
+    attributes: dict[str, str | None]
+    bundle: str
+    text: str = ""
+
+
+class Page(HTMLParser):
+    """Its elements in their order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[Element] = []
+        self._open: list[Element] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        bundle = self._open[-1].bundle if self._open else ""
+        if attributes.get("class") == "bundle":
+            bundle = attributes["id"] or ""
+        self.elements.append(Element(tag, attributes, bundle))
+        if tag not in VOID:
+            self._open.append(self.elements[-1])
+
+    def handle_endtag(self, tag: str) -> None:
+        assert tag in VOID or self._open.pop().tag == tag
+
+    def handle_data(self, data: str) -> None:
+        for element in self._open:
+            element.text += data
+
+    def all(self, tag: str) -> list[Element]:
+        return [element for element in self.elements if element.tag == tag]
+
+    def row(self, bundle: str, title: str) -> str:
+        """What the first table of a bundle says of something."""
+        rows = [" ".join(row.text.split()) for row in self.all("tr") if row.bundle == bundle]
+        return next(row.removeprefix(title).strip() for row in rows if row.startswith(title))
+
+
 def test_a_card_does_nothing() -> None:
     card = f"# {EVIL}\n\n[a](javascript:alert(1)) [b](https://monai.io) [c](../LICENSE)\n\n![d](http://x/a.png)\n\n{EVIL}\n"
     html = str(card_html(card, {}))
@@ -37,21 +89,12 @@ def test_a_card_does_nothing() -> None:
 
 
 def test_a_card_has_its_tables_and_pictures() -> None:
-    html = str(card_html("| a | b |\n|---|---|\n| 1 | `2` |\n\n![shown](a.png) ![lost](b.png)\n", {"a.png": b"png"}))
-    assert '<div class="wide"><table>' in re.sub(r">\s+<", "><", html)
+    card = "| a | b |\n|---|---|\n| 1 | `2` |\n\n![shown](a.png) ![lost](b.png)\n"
+    html = str(card_html(card, {"a.png": b"png"}))
+    assert re.search(r'<div [^>]*class="wide"[^>]*>\s*<table', html)
     assert "<td><code>2</code></td>" in html
     assert 'src="data:image/png;base64,cG5n"' in html
     assert "<span>lost</span>" in html
-
-
-def test_which_command_made_a_table() -> None:
-    text = (
-        "## Data\n\n```bash\npython -m monai.bundle run x\n```\n\n## Performance\n\n```bash\npython -m other\n{}\n```\n"
-    )
-    command = "python -m semimed_monai.experiments bundles/a/experiments/b.json --seeds 3"
-    assert table_command(text.format(command)) == command
-    assert table_command(text.format("")) == ""
-    assert table_command("") == ""
 
 
 @pytest.fixture
@@ -61,34 +104,46 @@ def page(make_bundle: Callable[..., Path], wheel: Path, tmp_path: Path) -> str:
         description=EVIL,
         task="grading",
         image_classes="a slice",
-        eval_metrics={"source": "docs/README.md", "auc": 0.9},
+        pred_classes="a grade",
+        eval_metrics={"source": "docs/README.md: phantoms", "command": "python -m monai.bundle run y", "auc": 0.9},
         network_data_format={
-            "inputs": {"image": {"num_channels": 1, "spatial_shape": ["16*n"], "value_range": [0, 1]}}
+            "inputs": {"image": {"num_channels": 1, "spatial_shape": ["16*n"], "value_range": [0, 1]}},
+            "outputs": {"pred": {"num_channels": 3, "spatial_shape": ["8*n"], "dtype": "float32"}},
         },
     )
     (folder / "docs" / "README.md").write_text(
-        f"# {EVIL}\n\n## Performance\n\n```bash\npython -m monai.bundle run x\n```\n"
+        f"# {EVIL}\n\n## Performance\n\n```bash\npython -m monai.bundle run x\npython -m monai.bundle run y\n```\n"
     )
-    build([Bundle(folder), Bundle(make_bundle("chests"))], tmp_path / "zoo", "http://127.0.0.1:8000", wheel)
+    untrained = make_bundle("chests")
+    (untrained / "models" / "model.pt").unlink()
+    build([Bundle(folder), Bundle(untrained)], tmp_path / "zoo", "http://127.0.0.1:8000", wheel)
     return (tmp_path / "zoo" / "index.html").read_text()
 
 
 def test_a_bundle_on_the_page(page: str) -> None:
-    for said in (
-        *(
-            "grading",
-            "a slice",
-            "1 × 16*n, 0 to 1",
-            "auc <b>0.9</b>",
-            "made by</span> <code>python -m monai.bundle run x",
-        ),
-        *('href="knees_v0.1.0.zip"', 'href="chests_v0.1.0.zip"', 'href="semimed_monai-0.1.0-py3-none-any.whl"'),
-        *("with weights", "none measured yet"),
-    ):
-        assert said in page
+    shown = Page(page)
+    assert shown.row("knees", "Task") == "grading"
+    assert shown.row("knees", "Input") == "a slice image: 1 × 16*n, 0 to 1"
+    assert shown.row("knees", "Output") == "a grade pred: 3 × 8*n, float32"
+    made = "docs/README.md: phantoms made by python -m monai.bundle run y"
+    assert shown.row("knees", "Metrics") == f"auc 0.9 {made}"
+    assert shown.row("chests", "Metrics") == "none measured yet"
+    links = [link.attributes["href"] for link in shown.all("a")]
+    assert {"knees_v0.1.0.zip", "chests_v0.1.0.zip", "semimed_monai-0.1.0-py3-none-any.whl"} <= set(links)
     assert "<script" not in page
     assert "onerror=alert(1)>" not in page
     assert "<img" not in page
+
+
+def test_what_there_is_to_download(page: str, tmp_path: Path) -> None:
+    shown = Page(page)
+    assert ", with weights;" in shown.row("knees", "Download")
+    assert ", without weights: train it first;" in shown.row("chests", "Download")
+    packed = tmp_path / "zoo" / "knees_v0.1.0.zip"
+    with zipfile.ZipFile(packed) as archive:
+        unpacked = sum(file.file_size for file in archive.infolist())
+    assert megabytes(packed.stat().st_size) != megabytes(unpacked)
+    assert f" {megabytes(packed.stat().st_size)}, " in shown.row("knees", "Download")
 
 
 def test_the_latest_version_is_shown_and_the_others_are_to_be_had(built: Path) -> None:
@@ -122,6 +177,15 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundles = find_bundles([file.parents[1] for file in sorted(BUNDLES.glob("*/configs/metadata.json"))])
     build(bundles, folder / "zoo", "http://127.0.0.1:8000", wheel)
     return folder / "zoo" / "index.html"
+
+
+def test_every_bundle_s_figures_have_their_own_command(catalogue: Path) -> None:
+    page = Page(catalogue.read_text())
+    for file in BUNDLES.glob("*/configs/metadata.json"):
+        metrics = json.loads(file.read_text())["eval_metrics"]
+        made = f"{metrics.pop('source')} made by {metrics.pop('command')}"
+        scores = " ".join(f"{name} {value}" for name, value in metrics.items())
+        assert page.row(file.parts[-3], "Metrics") == f"{scores} {made}"
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,6 @@ from markdown import Markdown
 from markdown.treeprocessors import Treeprocessor
 from markupsafe import Markup
 
-from semimed_monai.zoo.bundles import section_of
-
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 _BELOW = 2
@@ -49,17 +47,6 @@ def data_uri(name: str, content: bytes) -> str:
 def is_picture(name: str) -> bool:
     """Whether a browser shows it."""
     return name.lower().endswith(tuple(PICTURES))
-
-
-def table_command(text: str) -> str:
-    r"""The command that makes a card's table: the first experiment, or training, in its section Performance.
-
-    >>> table_command("## Performance\n```bash\npython -m semimed_monai.experiments e.json\n```\n")
-    'python -m semimed_monai.experiments e.json'
-    """
-    commands = r"^python -m (?:semimed_monai\.experiments|monai\.bundle run) .*$"
-    found = re.search(commands, section_of(text, "Performance"), re.MULTILINE)
-    return found[0] if found else ""
 
 
 class _Tamed(Treeprocessor):  # type: ignore[misc]

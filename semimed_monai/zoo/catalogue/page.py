@@ -13,7 +13,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from semimed_monai.zoo.bundles import METADATA, README
-from semimed_monai.zoo.catalogue.card import card_html, data_uri, is_picture, table_command
+from semimed_monai.zoo.catalogue.card import card_html, data_uri, is_picture
 from semimed_monai.zoo.index import Entry, Index
 
 FIRST_PICTURE = "phantoms.png"
@@ -32,7 +32,6 @@ class Shown:
         picture: a data URI, or "".
         phantoms: whether it shows some.
         card: the model card.
-        command: which makes the card's table, or "".
         has_weights: whether there are any in the zip.
     """
 
@@ -42,17 +41,22 @@ class Shown:
     picture: str
     phantoms: bool
     card: Markup
-    command: str
     has_weights: bool
 
     @property
     def scores(self) -> dict[str, Any]:
-        """eval_metrics, without where they are from."""
-        return {name: value for name, value in self.metadata.get("eval_metrics", {}).items() if name != "source"}
+        """eval_metrics, without where they are from and what made them."""
+        metrics = self.metadata.get("eval_metrics", {})
+        return {name: value for name, value in metrics.items() if name not in ("source", "command")}
 
     @property
     def source(self) -> str:
         return str(self.metadata.get("eval_metrics", {}).get("source", ""))
+
+    @property
+    def command(self) -> str:
+        """Which made the scores, or ""."""
+        return str(self.metadata.get("eval_metrics", {}).get("command", ""))
 
     def tensors(self, side: str) -> Mapping[str, Mapping[str, Any]]:
         """The network's `inputs` or `outputs`."""
@@ -126,6 +130,5 @@ def _read(entry: Entry, older: Sequence[Entry], folder: Path) -> Shown:
         picture=data_uri(chosen, beside[chosen]) if chosen else "",
         phantoms=chosen == FIRST_PICTURE,
         card=card_html(text, beside),
-        command=table_command(text),
         has_weights=WEIGHTS in held,
     )
