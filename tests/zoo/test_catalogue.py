@@ -79,9 +79,20 @@ class Page(HTMLParser):
         return next(row.removeprefix(title).strip() for row in rows if row.startswith(title))
 
 
+def check_tables(page: Page) -> None:
+    """Each has a name of its own, is scrolled by the keyboard, too, and has no header that says nothing."""
+    regions = [element for element in page.all("div") if element.attributes.get("class") == "wide"]
+    assert {(region.attributes["role"], region.attributes["tabindex"]) for region in regions} == {("region", "0")}
+    labels = [region.attributes["aria-label"] for region in regions]
+    assert all(labels)
+    assert len(set(labels)) == len(labels)
+    assert [table.attributes["aria-label"] for table in page.all("table")] == labels
+    assert all(header.text.strip() for header in page.all("th"))
+
+
 def test_a_card_does_nothing() -> None:
     card = f"# {EVIL}\n\n[a](javascript:alert(1)) [b](https://monai.io) [c](../LICENSE)\n\n![d](http://x/a.png)\n\n{EVIL}\n"
-    html = str(card_html(card, {}))
+    html = str(card_html(card, {}, "knees"))
     assert not re.search(r"<(script|img)", html)
     assert re.findall(r'<a [^>]*href="([^"]*)"', html) == ["https://monai.io"]
     assert "javascript" not in html
@@ -90,11 +101,24 @@ def test_a_card_does_nothing() -> None:
 
 def test_a_card_has_its_tables_and_pictures() -> None:
     card = "| a | b |\n|---|---|\n| 1 | `2` |\n\n![shown](a.png) ![lost](b.png)\n"
-    html = str(card_html(card, {"a.png": b"png"}))
+    html = str(card_html(card, {"a.png": b"png"}, "knees"))
     assert re.search(r'<div [^>]*class="wide"[^>]*>\s*<table', html)
     assert "<td><code>2</code></td>" in html
     assert 'src="data:image/png;base64,cG5n"' in html
     assert "<span>lost</span>" in html
+
+
+def test_the_tables_of_a_card_are_told_apart() -> None:
+    table = "| | `a` |\n|---|---|\n| 1 | |\n"
+    page = Page(str(card_html(f"{table}\n## On *knees*\n\n{table}\ntext\n\n{table}\n## References\n", {}, "dcmt")))
+    check_tables(page)
+    assert [table.attributes["aria-label"] for table in page.all("table")] == [
+        "dcmt: Model card, table 1",
+        "dcmt: On knees, table 1",
+        "dcmt: On knees, table 2",
+    ]
+    assert [header.text for header in page.all("th")] == ["a"] * 3
+    assert len(page.all("td")) == 9
 
 
 @pytest.fixture
@@ -186,6 +210,15 @@ def test_every_bundle_s_figures_have_their_own_command(catalogue: Path) -> None:
         made = f"{metrics.pop('source')} made by {metrics.pop('command')}"
         scores = " ".join(f"{name} {value}" for name, value in metrics.items())
         assert page.row(file.parts[-3], "Metrics") == f"{scores} {made}"
+
+
+def test_the_page_can_be_read_without_eyes_and_mouse(catalogue: Path) -> None:
+    page = Page(catalogue.read_text())
+    check_tables(page)
+    assert len(page.all("table")) > 30
+    summaries = [summary.text for summary in page.all("summary")]
+    titles = [json.loads(file.read_text())["name"] for file in BUNDLES.glob("*/configs/metadata.json")]
+    assert sorted(summaries) == sorted(f"Model card of {title}" for title in titles)
 
 
 @pytest.fixture(scope="module")

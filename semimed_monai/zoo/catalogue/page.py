@@ -44,6 +44,10 @@ class Shown:
     has_weights: bool
 
     @property
+    def title(self) -> str:
+        return str(self.metadata.get("name", self.entry.name))
+
+    @property
     def scores(self) -> dict[str, Any]:
         """eval_metrics, without where they are from and what made them."""
         metrics = self.metadata.get("eval_metrics", {})
@@ -129,6 +133,6 @@ def _read(entry: Entry, older: Sequence[Entry], folder: Path) -> Shown:
         metadata=metadata,
         picture=data_uri(chosen, beside[chosen]) if chosen else "",
         phantoms=chosen == FIRST_PICTURE,
-        card=card_html(text, beside),
+        card=card_html(text, beside, entry.name),
         has_weights=WEIGHTS in held,
     )
