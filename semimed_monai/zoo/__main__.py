@@ -5,6 +5,7 @@
     python -m semimed_monai.zoo serve zoo
     python -m semimed_monai.zoo list --from http://127.0.0.1:8000
     python -m semimed_monai.zoo fetch NAME==VERSION --from http://127.0.0.1:8000 --to my_bundles
+    python -m semimed_monai.zoo push OWNER --to huggingface --dry-run
 
 Each has its own --help.
 """
