@@ -28,7 +28,6 @@ from semimed_monai.losses import (
     RelationConsistency,
     TemporalRelations,
 )
-from semimed_monai.losses.memory import Memory
 from semimed_monai.networks import EmbeddingClassifier, Teacher
 from semimed_monai.views import SharedGeometry
 from semimed_monai.vocabulary import Outputs, Step
@@ -41,7 +40,7 @@ PER_ITEM = 2 * FEATURES + 4
 """Bytes: an embedding in half precision, and when it was kept."""
 
 IDS = 200
-"""Bytes of an item at most that Python takes for its id and its place."""
+"""Bytes of an item at most that Python takes to find its place by its id."""
 
 
 class Work:
@@ -89,14 +88,10 @@ def _resident() -> int:
 
 
 def _fill(answer: Any) -> None:
-    """Make and fill a term's bank of a million items; what it took, per item, with and without their ids.
-
-    The items themselves are the run's, and are there before; the bank's ids are not.
-    """
-    items = [{"id": place} for place in range(MILLION)]
+    """Make and fill a term's bank of a million items that are there already; bytes for each, of its tensors and of all."""
+    items = [{"id": f"images/ISIC_{number:07d}.jpg"} for number in range(MILLION)]
     before = _resident()
-    named = ({"id": f"images/ISIC_{item['id']:07d}.jpg"} for item in items)
-    memory = TemporalRelations(named, FEATURES).memory
+    memory = TemporalRelations(items, FEATURES).memory
     rows = torch.arange(MILLION)
     for part in rows.split(10_000):
         memory.values[part], memory.marks[part] = 1, 1

@@ -282,9 +282,9 @@ def _files(folders: Sequence[Path], left_out: defaultdict[str, list[str]]) -> di
     """The pictures by their names; of two of one name the first."""
     files: dict[str, Path] = {}
     for file in (file for folder in folders for file in sorted(folder.iterdir())):
-        if file.name.lower().endswith(PICTURES) and not file.name.startswith("."):
-            if files.setdefault(file.name, file) != file:
-                left_out["files of a name that another folder has, too"].append(str(file))
+        is_film = file.name.lower().endswith(PICTURES) and not file.name.startswith(".")
+        if is_film and files.setdefault(file.name, file) != file:
+            left_out["files of a name that another folder has, too"].append(str(file))
     return files
 
 

@@ -239,6 +239,15 @@ def test_the_first_release_and_the_published_folders_are_found(source):
     Datalist(file)
 
 
+def test_of_two_films_of_one_name_the_first_is_taken_and_the_other_listed(source, capsys):
+    expected = items_of(made(source))
+    (source / "images_002" / "images").mkdir(parents=True)
+    second = shutil.copy(source / "images" / "00000000_001.png", source / "images_002" / "images")
+    capsys.readouterr()
+    assert items_of(made(source)) == expected
+    assert f"files of a name that another folder has, too: 1 ({second})" in capsys.readouterr().out
+
+
 def test_boxes_are_in_the_pixels_of_the_files(source, capsys):
     write_boxes(
         source,

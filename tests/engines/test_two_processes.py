@@ -166,14 +166,14 @@ def _classifier() -> AttentionClassifier:
 
 
 def train_by_relations() -> dict[str, Any]:
-    """Terms of the global batch, four of which remember: epoch 2 compares with epoch 1, "young" with the batch before."""
+    """Terms of the global batch, four of which remember: epoch 2 compares with epoch 1, "young" with less."""
     torch.manual_seed(0)
     network = EmbeddingClassifier(in_channels=1, classes=3, layers=(1, 1), growth=4, stem=8)
     terms = {
         "classification": CrossEntropy(),
         "relations": RelationConsistency(weight=10.0),
         "temporal": TemporalRelations(_rows(), network.embedding_size(32), threshold=0.1, weight=10.0),
-        "young": TemporalRelations(_rows(), network.embedding_size(32), threshold=0.1, weight=10.0, max_age=0.5),
+        "young": TemporalRelations(_rows(), network.embedding_size(32), threshold=0.1, weight=10.0, max_age=1.0),
         "ensembling": ClassEnsembling(_rows(), classes=3, weight=10.0),
         "self_training": SelfTraining(_rows()[4:], classes=3, threshold=0.51, multi_label=True),
     }

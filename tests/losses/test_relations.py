@@ -203,7 +203,7 @@ def test_an_item_that_comes_twice_is_no_structure_with_itself(make_step: MakeSte
 
 
 def test_of_an_item_that_comes_twice_the_last_row_is_compared(make_step: MakeStep) -> None:
-    """Before, a and b are (1, 0): all of R is √½. Now b is (1, 0), and the last a turned by arctan 0.4: M is [1 c; c 1]."""
+    """Before, a and b are (1, 0): all of R is √½. Now b is, and the last a is turned by arctan 0.4: M is [1 c; c 1]."""
     term = TemporalRelations(ITEMS, features=2)
     _at(term, epoch=1, batch=1)
     term(_step(make_step, torch.tensor([[1.0, 0.0], [1.0, 0.0]]), ids="ab"))
