@@ -24,7 +24,7 @@ from small_bundles import CARDS
 from torch import Tensor, nn
 
 import semimed_monai.export
-from semimed_monai.export import ANSWER, BATCHES, FORMATS, IMAGE, TOLERANCE, compared, main
+from semimed_monai.export import ANSWER, BATCHES, FORMATS, IMAGE, TOLERANCE, compared, main, random_images
 from semimed_monai.networks import deployed_network
 
 ROOT = Path(__file__).parents[1]
@@ -126,6 +126,20 @@ def test_other_weights_and_a_folder_of_its_own(here: Path, tmp_path: Path) -> No
     with torch.no_grad():
         wanted = network.eval()(images)
     torch.testing.assert_close(run_onnx(Path("out/pcam/model.onnx"), images), wanted, atol=TOLERANCE, rtol=0)
+
+
+@pytest.mark.parametrize("rows", BATCHES)
+def test_a_difference_in_any_batch_is_seen(rows: int) -> None:
+    def breaks(images: Tensor) -> Tensor:
+        return images + 0.01 if len(images) == rows else images
+
+    with pytest.raises(ValueError, match=r"model\.onnx differs from the network by 1\.0e-02"):
+        compared(torch.clone, breaks, random_images(1, 4), "model.onnx")
+
+
+def test_what_is_compared_on_is_noise() -> None:
+    assert [images.shape for images in random_images(3, 16)] == [(rows, 3, 16, 16) for rows in BATCHES]
+    assert all(images.std() > 0.25 for images in random_images(3, 16))  # √1/12 is 0.29
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 1) -> str:

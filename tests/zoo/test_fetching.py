@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -329,6 +330,15 @@ def test_a_server_that_dies_on_the_way(built: Path, tmp_path: Path) -> None:
                 fetch("knees", store, tmp_path / "got")
         finally:
             server.shutdown()
+    assert not (tmp_path / "got").exists()
+
+
+def test_a_server_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("semimed_monai.zoo.store.SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = "http://127.0.0.1:{}".format(silent.getsockname()[1])
+        with pytest.raises(ConnectionError, match=rf"{address}/index\.json cannot be had \(timed out\)"):
+            fetch("knees", Store(address), tmp_path / "got")
     assert not (tmp_path / "got").exists()
 
 
