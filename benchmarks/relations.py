@@ -88,7 +88,7 @@ def _resident() -> int:
 
 
 def _fill(answer: Any) -> None:
-    """Make and fill a term's bank of a million items that are there already; bytes for each, of its tensors and of all."""
+    """Make and fill a term's bank of a million items that are there; bytes for each, of its tensors and of all."""
     items = [{"id": f"images/ISIC_{number:07d}.jpg"} for number in range(MILLION)]
     before = _resident()
     memory = TemporalRelations(items, FEATURES).memory

@@ -336,7 +336,7 @@ def test_a_server_that_dies_on_the_way(built: Path, tmp_path: Path) -> None:
 def test_a_server_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("semimed_monai.zoo.store.SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = "http://127.0.0.1:{}".format(silent.getsockname()[1])
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(ConnectionError, match=rf"{address}/index\.json cannot be had \(timed out\)"):
             fetch("knees", Store(address), tmp_path / "got")
     assert not (tmp_path / "got").exists()
