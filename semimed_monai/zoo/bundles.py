@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
-
 PACKED = ("LICENSE", "configs", "docs", "experiments", "models")
 """What a bundle is made of; runs, caches and whatever else lies in its folder stay at home."""
 
@@ -22,6 +20,9 @@ LEFT_BY_LABEL = "configs/monailabel_train.json"
 """MONAI Label writes it before a training on several GPUs; it names every image that is trained on."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+VERSION = re.compile(r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}((a|b|rc)(0|[1-9][0-9]*))?$(?!\n)")
+"""Written as JSON Schema's dialect and Python's read it alike: the schema of metadata.json has the same."""
 
 METADATA = "configs/metadata.json"
 README = "docs/README.md"
@@ -110,15 +111,12 @@ def label_of(name: str, version: str) -> str:
 
 
 def is_version(text: str) -> bool:
-    """Whether it is three numbers, perhaps of a version before its release.
+    """Whether it is three numbers, perhaps of a version before its release, and written in the one way.
 
-    >>> is_version("0.10.0"), is_version("1.0.0rc1"), is_version("1.0"), is_version("new")
-    (True, True, False, False)
+    >>> is_version("0.10.0"), is_version("1.0.0rc1"), is_version("1.0"), is_version("01.0.0"), is_version("v1.0.0")
+    (True, True, False, False, False)
     """
-    try:
-        return len(Version(text).release) == 3
-    except InvalidVersion:
-        return False
+    return VERSION.search(text) is not None
 
 
 def section_of(card: str, title: str) -> str:
