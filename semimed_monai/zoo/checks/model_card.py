@@ -36,7 +36,9 @@ UNPACKED = ("benchmarks",)
 _MADE = ("models", "eval")
 """Folders of a bundle that its commands fill."""
 
-_FENCE = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```(bash|sh|shell|zsh|console|shell-session)\b[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_SESSIONS = ("console", "shell-session")
+"""Fences in which commands stand after a prompt, and what they print below."""
 _ANY_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
@@ -121,7 +123,7 @@ def dead_links(bundle: Bundle) -> Iterator[Finding]:
 def commands(bundle: Bundle) -> Iterator[Finding]:
     """In fences and in the text."""
     text = _text(bundle)
-    lines = [line for fence in _FENCE.findall(text) for line in fence.replace("\\\n", " ").splitlines()]
+    lines = [line for kind, fence in _FENCE.findall(text) for line in _lines(kind, fence)]
     lines += [span for span in _spans(text) if "python -m " in span]
     for line in lines:
         try:
@@ -132,6 +134,13 @@ def commands(bundle: Bundle) -> Iterator[Finding]:
         for command in found:
             for what in _faults(bundle, command):
                 yield Finding(bundle.name, README, f"{what} (in {line.strip()!r})", "correct the command")
+
+
+def _lines(kind: str, fence: str) -> list[str]:
+    """Those of a fence that are commands."""
+    lines = fence.replace("\\\n", " ").splitlines()
+    prompted = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    return prompted if kind in _SESSIONS or prompted else lines
 
 
 def inline_code(bundle: Bundle) -> Iterator[Finding]:
