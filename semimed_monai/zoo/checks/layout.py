@@ -1,4 +1,4 @@
-"""The files that a bundle has and has not, and what it is called."""
+"""The files that a bundle has and has not, what it is called, and what they name outside of it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,35 @@ from semimed_monai.zoo.bundles import METADATA, NAME, README, Bundle
 from semimed_monai.zoo.checks.finding import Finding
 
 TRAIN, INFERENCE = "configs/train.json", "configs/inference.json"
+LICENCE = "LICENSE"
 WEIGHTS = "models/model.pt"
 
 _NEEDED = {
-    "LICENSE": "add the licence's text",
+    LICENCE: "add the licence's text",
     METADATA: "add it: MONAI reads version, classes and formats there",
     INFERENCE: "add it: MONAI Label and the public zoo run this one",
     TRAIN: "add it: a bundle of this project trains",
+    "configs/evaluate.json": "add it: a bundle of this project is evaluated by it",
+    "configs/multi_gpu_train.json": "add it: torchrun and MONAI Label train with it on several GPUs",
+    "configs/logging.conf": "add it: MONAI takes its own settings of logging without",
     README: "add the model card",
 }
+
+_WRITTEN = (".json", ".yaml", ".yml", ".conf", ".md")
+
+_PLACE = re.compile(
+    r"""
+    (?<=")(?:\$')?/[^/"\s]+/[^"'\s]*                                # a value that begins at the root
+    | (?<![\w.:/~\\-])(?:
+        ~/(?!\.)                                                    # not ~/.cache, which is everybody's
+        | file:/
+        | /(?:home|Users|root|mnt|media|data|scratch|srv|work)/
+        | [A-Za-z]:[\\/]                                            # of Windows
+        | \\\\[\w.-]+\\                                             # of a network
+    )[^\s"'`,;)>]+
+    """,
+    re.VERBOSE,
+)
 
 
 def missing_files(bundle: Bundle, weights: bool) -> Iterator[Finding]:
@@ -29,31 +49,17 @@ def missing_files(bundle: Bundle, weights: bool) -> Iterator[Finding]:
             yield Finding(bundle.name, file, "there is none", remedy)
         elif not path.stat().st_size:
             yield Finding(bundle.name, file, "it is empty", remedy)
-    licence = bundle.folder / "LICENSE"
-    if licence.is_file() and not re.search("licen[cs]e", licence.read_text(errors="replace"), re.IGNORECASE):
-        yield Finding(bundle.name, "LICENSE", "it holds no licence", "put the licence's whole text there")
-
-
-def broken_files(bundle: Bundle) -> Iterator[Finding]:
-    """JSON that is none."""
-    for file in bundle.files:
-        if file.suffix == ".json" and file.parts[0] in ("configs", "experiments"):
-            try:
-                bundle.read(file.as_posix())
-            except ValueError as error:
-                what = str(error).removeprefix(f"{bundle.folder / file} ").split(":", 1)[0]
-                yield Finding(bundle.name, file.as_posix(), what, "correct it")
 
 
 def own_places(bundle: Bundle) -> Iterator[Finding]:
     """Paths of one machine: they lead nowhere on another, and may name a patient."""
     for file in bundle.files:
-        if file.suffix != ".json":
+        if file.suffix not in _WRITTEN:
             continue
-        for text in re.findall(
-            r'"(?:/[^"/]+(?:/[^"]*)|[A-Za-z]:[\\/][^"]*)"', (bundle.folder / file).read_text("utf-8")
-        ):
-            yield Finding(bundle.name, file.as_posix(), f"it names {text}, a place on one machine", "take it out")
+        text = (bundle.folder / file).read_text("utf-8")
+        plain = text.replace("\\\\", "\\") if file.suffix == ".json" else text
+        for found in dict.fromkeys(_PLACE.findall(plain)):
+            yield Finding(bundle.name, file.as_posix(), f"it names {found}, a place on one machine", "take it out")
 
 
 def strange_names(bundle: Bundle) -> Iterator[Finding]:

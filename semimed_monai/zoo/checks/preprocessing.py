@@ -8,6 +8,7 @@ from typing import Any
 from semimed_monai.zoo.bundles import Bundle
 from semimed_monai.zoo.checks.finding import Finding
 from semimed_monai.zoo.checks.layout import INFERENCE, TRAIN
+from semimed_monai.zoo.checks.recipes import section
 
 GUARDS = {"refuse_blank"}
 """Settings that refuse an image, and change none."""
@@ -18,8 +19,8 @@ _TRAINED = "train#preprocessing"
 def one_preprocessing(bundle: Bundle) -> Iterator[Finding]:
     """Training, validation and inference."""
     train, inference = bundle.read(TRAIN), bundle.read(INFERENCE)
-    trained, used = _section(train, "train").get("preprocessing"), inference.get("preprocessing")
-    validated = _section(train, "validate").get("preprocessing", f"@{_TRAINED}")
+    trained, used = section(train, "train").get("preprocessing"), inference.get("preprocessing")
+    validated = section(train, "validate").get("preprocessing", f"@{_TRAINED}")
     if validated not in (f"@{_TRAINED}", trained):
         what = f"validate#preprocessing is not that of training, {_TRAINED}"
         yield Finding(bundle.name, TRAIN, what, f"write @{_TRAINED} there")
@@ -52,8 +53,3 @@ def _is_the_same(name: str, trained: Any, used: Any, inference: dict[str, Any]) 
     if from_card and isinstance(trained, str) and trained.startswith(("@", "$")):
         return bool(used == f"$@card['{name}']")
     return bool(trained == used)
-
-
-def _section(config: dict[str, Any], name: str) -> dict[str, Any]:
-    found = config.get(name, {})
-    return found if isinstance(found, dict) else {}

@@ -1,7 +1,7 @@
-"""Recipes as configs: what MONAI wants of them, what they name, what they refer to.
+"""Recipes as configs: what MONAI wants of them, what they refer to, what tables set of them.
 
-Looked for: MONAI's check_properties builds trainer and data first; a component or a reference that is misspelt shows
-when it is asked for, which may be after the training.
+Looked for: MONAI's check_properties builds trainer and data first; a reference that is misspelt shows when it is asked
+for, which may be after the training.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from pydoc import ErrorDuringImport, locate
 from typing import Any
 
-from monai.bundle import ComponentLocator, ConfigParser, ConfigWorkflow, ReferenceResolver
+from monai.bundle import ConfigParser, ConfigWorkflow, ReferenceResolver
 
 from semimed_monai.experiments.plan import Experiment
 from semimed_monai.experiments.spelling import refuse_unknown_keys
@@ -21,7 +20,6 @@ from semimed_monai.zoo.checks.finding import Finding
 from semimed_monai.zoo.checks.layout import INFERENCE, TRAIN
 
 _KINDS = {TRAIN: "train", INFERENCE: "infer"}
-_MONAIS = ComponentLocator()
 
 
 class _Unbuilt(ConfigWorkflow):
@@ -55,35 +53,25 @@ def properties(bundle: Bundle) -> Iterator[Finding]:
 
 
 def recipes(bundle: Bundle) -> Iterator[tuple[str, ConfigParser]]:
-    """Each config as it is run: inference alone, its overlays (inference_….json) over it, others over the training."""
-    for file in bundle.files:
-        place = file.as_posix()
-        if file.parts[0] == "configs" and file.suffix == ".json" and place != METADATA:
-            parser = ConfigParser()
-            below = INFERENCE if file.name.startswith("inference_") else TRAIN
-            parser.read_config([str(bundle.folder / one) for one in ([place] if place in _KINDS else [below, place])])
-            yield place, parser
-
-
-def targets(bundle: Bundle) -> Iterator[Finding]:
-    """Components of which there is none of that name."""
-    for file in bundle.files:
-        if file.suffix == ".json" and file.parts[0] == "configs":
-            for value in dict.fromkeys(_values(bundle.read(file.as_posix()), "_target_")):
-                if not value.startswith(("$", "@")) and not _is_known(value):
-                    what = f"there is no component {value}"
-                    yield Finding(bundle.name, file.as_posix(), what, "correct its _target_, or install what it is of")
+    """Each config as it is run: training and inference alone, then overlays, those that are called inference_….json
+    over the inference, and all others over the training.
+    """
+    places = [file.as_posix() for file in bundle.files if file.parts[0] == "configs" and file.suffix == ".json"]
+    overlays = [place for place in places if place not in (METADATA, *_KINDS)]
+    under = {place: INFERENCE if Path(place).name.startswith("inference_") else TRAIN for place in overlays}
+    for files in [[TRAIN], [INFERENCE], *([below, place] for place, below in under.items())]:
+        parser = ConfigParser()
+        parser.read_config([str(bundle.folder / file) for file in files])
+        yield files[-1], parser
 
 
 def references(bundle: Bundle) -> Iterator[Finding]:
-    """`@something` that the recipe does not have."""
+    """`@something` that the recipe does not have; of an overlay, what the recipe below it has not shown already."""
+    shown: set[str] = set()
     for file, parser in recipes(bundle):
-        missing = dict.fromkeys(
-            name
-            for value in _texts(parser.get())
-            for name in ReferenceResolver.match_refs_pattern(value)
-            if name not in parser
-        )
+        names = (name for value in _texts(parser.get()) for name in ReferenceResolver.match_refs_pattern(value))
+        missing = [name for name in dict.fromkeys(names) if name not in parser and name not in shown]
+        shown.update(missing)
         for name in missing:
             yield Finding(bundle.name, file, f"it refers to @{name}, which it does not have", "correct the name")
 
@@ -99,25 +87,15 @@ def experiments(bundle: Bundle) -> Iterator[Finding]:
             yield Finding(bundle.name, f"experiments/{path.name}", what, "correct the experiment")
 
 
-def _is_known(target: str) -> bool:
-    try:
-        return locate(target) is not None or _MONAIS.get_component_module_name(target) is not None
-    except ErrorDuringImport:
-        return False
-
-
-def _values(config: Any, key: str) -> Iterator[str]:
-    """What stands under a key, at any depth."""
-    entries = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
-    if isinstance(config, dict) and isinstance(config.get(key), str):
-        yield config[key]
-    for inner in entries:
-        yield from _values(inner, key)
-
-
 def _texts(config: Any) -> Iterator[str]:
     if isinstance(config, str):
         yield config
     entries = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
     for inner in entries:
         yield from _texts(inner)
+
+
+def section(config: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object in a config; {} where there is none, which other checks say."""
+    found = config.get(name)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,115 @@
+"""Recipes have what MONAI, MONAI Label and their own references want, and components what they take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from planting import INFER, TRAIN, Fault, assert_found, both, change, drop, put
+
+SEVERAL, EVALUATE = "configs/multi_gpu_train.json", "configs/evaluate.json"
+OPTIONS = "it has displayable_configs, and MONAI Label then fails"
+
+FAULTS: dict[str, Fault] = {
+    "an overlay that refers to what it is not over": (
+        put("configs/inference_trt.json", "network#base_path", "@pretrained"),
+        "configs/inference_trt.json",
+        "it refers to @pretrained, which it does not have",
+    ),
+    "another preprocessing": (
+        put(INFER, "preprocessing#_target_", "semimed_monai.transforms.chest_xray"),
+        INFER,
+        "preprocessing: it is semimed_monai.transforms.chest_xray, and training's",
+    ),
+    "another setting": (put(INFER, "preprocessing#size", 320), INFER, "its size is 320, and training's '@image_size'"),
+    "a setting too few": (put(TRAIN, "train#preprocessing#n4", True), INFER, "it does not set n4, and training does"),
+    "a setting too many": (put(INFER, "preprocessing#n4", True), INFER, "it sets n4, and training does not"),
+    "another validation": (
+        put(TRAIN, "validate#preprocessing", {"_target_": "semimed_monai.transforms.photograph", "size": 8}),
+        TRAIN,
+        "validate#preprocessing is not that of training",
+    ),
+    "another setting of the card": (
+        both(put(TRAIN, "train#preprocessing#n4", "@is_bone"), put(INFER, "preprocessing#n4", "$@card['size']")),
+        INFER,
+        "its n4 is \"$@card['size']\", and training's '@is_bone'",
+    ),
+    "no inferer": (drop(TRAIN, "train#inferer"), TRAIN, "MONAI misses train::inferer"),
+    "no dataset": (both(drop(INFER, "dataset"), put(INFER, "data", [])), INFER, "MONAI misses dataset in it"),
+    "a component that is none": (
+        put(TRAIN, "optimizer#_target_", "torch.optim.Adamm"),
+        TRAIN,
+        "there is no component torch.optim.Adamm",
+    ),
+    "a reference to nothing": (
+        put(TRAIN, "optimizer#lr", "@learning_rat"),
+        TRAIN,
+        "it refers to @learning_rat, which it does not have",
+    ),
+    "an overlay's reference to nothing": (
+        put(EVALUATE, "run", ["$@test#evaluater.run()"]),
+        "configs/evaluate.json",
+        "it refers to @test::evaluater",
+    ),
+    "an experiment with what is none": (
+        put("experiments/stages.json", "overrides", {"max_epoch": 3}),
+        "experiments/stages.json",
+        "did you mean 'max_epochs'",
+    ),
+    "an argument that is none": (
+        put(TRAIN, "optimizer#lrr", 0.1),
+        TRAIN,
+        "optimizer: torch.optim.Adam: got an unexpected keyword argument 'lrr'",
+    ),
+    "a term's argument that is none": (
+        put(TRAIN, "criterion#terms#marks#wieght", 1.0),
+        TRAIN,
+        "criterion#terms#marks: semimed_monai.losses.MarkLoss: got an unexpected keyword argument 'wieght'",
+    ),
+    "an argument of a part that is called later": (
+        put(TRAIN, "test#of_abnormal#map_clas", 1),
+        TRAIN,
+        "read_grading: got an unexpected keyword argument 'map_clas'",
+    ),
+    "an overlay's argument that is none": (
+        put(SEVERAL, "network#broadcast_bufers", False),
+        SEVERAL,
+        "network: torch.nn.parallel.DistributedDataParallel: got an unexpected keyword argument 'broadcast_bufers'",
+    ),
+    "what an overlay adds to the recipe below it": (
+        change(EVALUATE, '"test#evaluation#trained"', '"test#evaluation#train"'),
+        EVALUATE,
+        "test#evaluation: semimed_monai.reports.Evaluation: got an unexpected keyword argument 'train'",
+    ),
+    "an argument of a component of MONAI's": (
+        put(TRAIN, "train#dataset#progres", False),
+        TRAIN,
+        "train#dataset: CacheDataset: got an unexpected keyword argument 'progres'",
+    ),
+    "an argument too few": (drop(TRAIN, "scheduler#optimizer"), TRAIN, "missing a required argument: 'optimizer'"),
+    "a number for a component": (put(TRAIN, "optimizer#_target_", 5), TRAIN, "optimizer: its _target_ is 5"),
+    "what cannot be called": (put(TRAIN, "optimizer#_target_", "torch.float32"), TRAIN, "no component torch.float32"),
+    "a training that is no object": (put(TRAIN, "train", []), TRAIN, "MONAI misses train::trainer in it"),
+    "options of a training": (put(TRAIN, "displayable_configs", {"lr": 0.1}), TRAIN, OPTIONS),
+    "options of an inference": (put(INFER, "displayable_configs", {"size": 96}), INFER, OPTIONS),
+    "nothing that reads a request": (
+        drop(INFER, "pre_transforms"),
+        INFER,
+        "pre_transforms is no list that begins with",
+    ),
+    "nothing that makes a reply": (
+        put(INFER, "post_transforms", ["@preprocessing"]),
+        INFER,
+        "post_transforms is no list that ends with a component of semimed_monai.label",
+    ),
+    "handlers elsewhere": (put(TRAIN, "train#handlers", "%validate#handlers"), TRAIN, "train#handlers is no list of"),
+    "a handler elsewhere": (put(TRAIN, "train#handlers", ["@tracked"]), TRAIN, "train#handlers is no list of objects"),
+    "no images to validate on": (drop(TRAIN, "validate#dataset#data"), TRAIN, "it has no validate#dataset#data, which"),
+    "a network elsewhere": (drop(TRAIN, "network"), TRAIN, "it has no network, which MONAI Label replaces"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(fault: str, copy_of: Callable[[str, Path], Path], tmp_path: Path) -> None:
+    assert_found(FAULTS[fault], copy_of("pcam", tmp_path))
