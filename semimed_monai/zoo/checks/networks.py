@@ -20,37 +20,46 @@ import torch
 from monai.bundle import ConfigParser, ckpt_export, verify_metadata, verify_net_in_out
 from PIL import Image
 
-from semimed_monai.messages import cause_of
 from semimed_monai.zoo.bundles import METADATA, Bundle
-from semimed_monai.zoo.checks.finding import Finding
+from semimed_monai.zoo.checks.finding import Finding, first_line
 from semimed_monai.zoo.checks.layout import INFERENCE, TRAIN, WEIGHTS
 from semimed_monai.zoo.checks.metadata import SCHEMA
 
-_N = 2
+_SIZES = (1, 3)
+"""What the checks take for the n of a spatial_shape: the smallest that there is, and one of no power of two."""
+
 _SIDE = 64
 
 
 def shapes(bundle: Bundle) -> Iterator[Finding]:
     """MONAI's verify_metadata and verify_net_in_out; then the output's size, and its values."""
-    config, meta = str(bundle.folder / INFERENCE), str(bundle.folder / METADATA)
+    config, meta, smallest = str(bundle.folder / INFERENCE), str(bundle.folder / METADATA), min(_SIZES)
     if wrong := _said(lambda: verify_metadata(meta_file=meta, filepath=str(SCHEMA))):
         yield Finding(bundle.name, METADATA, f"MONAI's verify_metadata: {wrong}", "correct it")
-    if wrong := _said(lambda: verify_net_in_out("network_def", meta, config, device="cpu", n=_N, **_roots(bundle))):
+    if wrong := _said(
+        lambda: verify_net_in_out("network_def", meta, config, device="cpu", n=smallest, **_roots(bundle))
+    ):
         what = f"network_def of {INFERENCE} is not what it says; MONAI's verify_net_in_out: {wrong}"
         yield Finding(bundle.name, METADATA, what, "correct network_data_format, or the network")
         return
     formats = bundle.metadata["network_data_format"]
-    given, said = formats["inputs"]["image"], formats["outputs"]["pred"]
     network = _parser(bundle, INFERENCE).get_parsed_content("network_def").eval()
+    for n in _SIZES:
+        for what, key in _differences(network, formats["inputs"]["image"], formats["outputs"]["pred"], n):
+            yield Finding(bundle.name, METADATA, f"outputs/pred, where n is {n}: {what}", f"correct {key}")
+
+
+def _differences(
+    network: Callable[[torch.Tensor], torch.Tensor], given: dict[str, Any], said: dict[str, Any], n: int
+) -> Iterator[tuple[str, str]]:
+    """What is not as metadata.json says, and the key there."""
     with torch.no_grad():
-        found = network(torch.rand(1, given["num_channels"], *_sides(given)))
-    if list(found.shape[2:]) != _sides(said):
-        what = f"outputs/pred: its size is {list(found.shape[2:])} where spatial_shape says {_sides(said)}"
-        yield Finding(bundle.name, METADATA, what, "correct spatial_shape")
+        found = network(torch.rand(1, given["num_channels"], *_sides(given, n)))
+    if list(found.shape[2:]) != _sides(said, n):
+        yield f"its size is {list(found.shape[2:])} where spatial_shape says {_sides(said, n)}", "spatial_shape"
     low, high = said["value_range"]
     if not low <= float(found.min()) <= float(found.max()) <= high:
-        what = f"outputs/pred: values from {float(found.min()):.3g} to {float(found.max()):.3g}, not {low} to {high}"
-        yield Finding(bundle.name, METADATA, what, "correct value_range")
+        yield f"values from {float(found.min()):.3g} to {float(found.max()):.3g}, not {low} to {high}", "value_range"
 
 
 def exported(bundle: Bundle) -> Iterator[Finding]:
@@ -90,7 +99,7 @@ def prepared_images(bundle: Bundle) -> Iterator[Finding]:
                 for config, key in ((TRAIN, "train#preprocessing"), (INFERENCE, "preprocessing"))
             )
         except Exception as error:  # noqa: BLE001 - whatever a config raises is a finding
-            what = f"its preprocessing cannot read a picture: {_first_line(error)}"
+            what = f"its preprocessing cannot read a picture: {first_line(error)}"
             yield Finding(bundle.name, INFERENCE, what, "run it on an image, and correct what it says")
             return
     if trained.shape != used.shape or not torch.equal(torch.as_tensor(trained), torch.as_tensor(used)):
@@ -110,19 +119,19 @@ def _roots(bundle: Bundle) -> dict[str, Any]:
     return {"bundle_root": str(bundle.folder.resolve())}
 
 
-def _sides(tensor: dict[str, Any]) -> list[int]:
-    """The spatial shape where n is what the checks take for it, and * and p are 1."""
-    return [_side(str(side)) for side in tensor["spatial_shape"]]
+def _sides(tensor: dict[str, Any], n: int) -> list[int]:
+    """The spatial shape of this n, where * and p are 1."""
+    return [_side(str(side), n) for side in tensor["spatial_shape"]]
 
 
-def _side(text: str) -> int:
+def _side(text: str, n: int) -> int:
     """One side.
 
-    >>> _side("16*n"), _side("*"), _side("32")
+    >>> _side("16*n", 2), _side("*", 2), _side("32", 2)
     (32, 1, 32)
     """
     base, *rest = text.split("*", 1)
-    return (int(base) if base else 1) * (_N if rest and rest[0].endswith("n") else 1)
+    return (int(base) if base else 1) * (n if rest and rest[0].endswith("n") else 1)
 
 
 def _said(action: Callable[[], object]) -> str:
@@ -133,12 +142,7 @@ def _said(action: Callable[[], object]) -> str:
             warnings.simplefilter("ignore")
             action()
     except Exception as error:  # noqa: BLE001 - whatever MONAI raises is a finding
-        return _first_line(error)
+        return first_line(error)
     finally:
         logging.disable(logging.NOTSET)
     return ""
-
-
-def _first_line(error: Exception) -> str:
-    cause = cause_of(error)
-    return next((line.strip() for line in str(cause).splitlines() if line.strip()), type(cause).__name__)
