@@ -32,6 +32,16 @@ def damage(file: str, at: int) -> Callable[[Path], object]:
     return plant
 
 
+def link(file: str) -> Callable[[Path], object]:
+    """To what is the user's, and not the bundle's."""
+
+    def plant(folder: Path) -> None:
+        (folder.parent / "notes.txt").write_text("Doe, John")
+        (folder / file).symlink_to(folder.parent / "notes.txt")
+
+    return plant
+
+
 FAULTS: dict[str, Fault] = {
     "no licence": (remove("LICENSE"), "LICENSE", "there is none"),
     "an empty licence": (write("LICENSE", ""), "LICENSE", "it is empty"),
@@ -70,6 +80,7 @@ FAULTS: dict[str, Fault] = {
     "half a picture": (cut(PICTURE, 5000), PICTURE, "it is no picture: "),
     "a damaged picture": (damage(PICTURE, 5000), PICTURE, "it is no picture: "),
     "a photograph that is none": (write("docs/skin.JPG", "skin"), "docs/skin.JPG", "it is no picture: "),
+    "a link to somewhere else": (link("docs/words.txt"), "docs/words.txt", "it lies outside the bundle"),
     "a patient's volume": (write("docs/knee.nii.gz", b"\x1f\x8b"), "docs/knee.nii.gz", "it is a medical image"),
     "a patient's film": (write("docs/chest", bytes(128) + b"DICM"), "docs/chest", "it is a medical image"),
 }

@@ -20,6 +20,7 @@ from semimed_monai.zoo.checks.layout import (
     LICENCE,
     TRAIN,
     WEIGHTS,
+    links,
     missing_files,
     own_places,
     strange_names,
@@ -40,7 +41,7 @@ Checks = Mapping[str, Sequence[Check]]
 """By the file that they are mostly about."""
 
 OF_FILES: Checks = {
-    ".": (strange_names, own_places, medical_images),
+    ".": (strange_names, links, own_places, medical_images),
     TRAIN: (properties, references, components, one_preprocessing, trains),
     INFERENCE: (answers, shown_options),
     "experiments": (experiments,),

@@ -62,6 +62,13 @@ def own_places(bundle: Bundle) -> Iterator[Finding]:
             yield Finding(bundle.name, file.as_posix(), f"it names {found}, a place on one machine", "take it out")
 
 
+def links(bundle: Bundle) -> Iterator[Finding]:
+    """To what is not the bundle's own, and would be published with it."""
+    for file in bundle.links_out:
+        what = "it lies outside the bundle, a link leads there"
+        yield Finding(bundle.name, file.as_posix(), what, "put the file in its place, or remove it")
+
+
 def strange_names(bundle: Bundle) -> Iterator[Finding]:
     """A name that MONAI cuts in two, code that is imported nowhere, and weights that MONAI Label would offer."""
     if not NAME.fullmatch(bundle.name):
