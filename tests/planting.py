@@ -29,33 +29,25 @@ def assert_found(fault: Fault, folder: Path) -> None:
 
 def put(file: str, key: str, value: Any) -> Plant:
     """A value under a key of a JSON file."""
-
-    def plant(folder: Path) -> None:
-        content = json.loads((folder / file).read_text())
-        owner, last = _place(content, key)
-        owner[last] = value
-        (folder / file).write_text(json.dumps(content))
-
-    return plant
+    return _edit(file, key, lambda owner, last: owner.update({last: value}))
 
 
 def drop(file: str, key: str) -> Plant:
-    def plant(folder: Path) -> None:
-        content = json.loads((folder / file).read_text())
-        owner, last = _place(content, key)
-        del owner[last]
-        (folder / file).write_text(json.dumps(content))
-
-    return plant
+    """A key is not there."""
+    return _edit(file, key, lambda owner, last: owner.pop(last))
 
 
 def put_last(file: str, key: str) -> Plant:
     """A key comes after all others of its object."""
+    return _edit(file, key, lambda owner, last: owner.update({last: owner.pop(last)}))
+
+
+def _edit(file: str, key: str, change: Callable[[dict[str, Any], str], object]) -> Plant:
+    """Another object around a key."""
 
     def plant(folder: Path) -> None:
         content = json.loads((folder / file).read_text())
-        owner, last = _place(content, key)
-        owner[last] = owner.pop(last)
+        change(*_place(content, key))
         (folder / file).write_text(json.dumps(content))
 
     return plant
