@@ -45,7 +45,7 @@ def build(bundles: Sequence[Bundle], out: Path, url: str, wheel: Path | None = N
     _refuse_links(bundles)
     there = (out / FILE).is_file()
     before = Index.read(Store(str(out))) if there else Index([], [])
-    ours = {FILE, MODEL_INFO, CATALOGUE, *before.files} if there else set()
+    ours = {FILE, MODEL_INFO, CATALOGUE, *(one.file for one in before.files)} if there else set()
     with whole_folder(out, lambda file: file.name in ours and file.parent.samefile(out)) as draft:
         made = _add_wheel(draft, wheel)
         progress = tqdm(bundles, desc="packing", unit="bundle", file=sys.stderr, disable=len(bundles) < 2)
@@ -105,7 +105,7 @@ def _pack(bundle: Bundle, draft: Path, wheel: str) -> Entry:
 
 def _refuse_changed(packed: Sequence[Entry | Wheel], before: Index, out: Path) -> None:
     """A version means one content, for whoever has it."""
-    known = {one.file: one.sha256 for one in (*before.entries, *before.wheels)}
+    known = {one.file: one.sha256 for one in before.files}
     if changed := [one.file for one in packed if known.get(one.file, one.sha256) != one.sha256]:
         raise ValueError(
             f"{out} has {', '.join(changed)} with other content: give the bundle a new version, with its line in the "
@@ -119,7 +119,7 @@ def _with_kept(packed: Sequence[Entry], made: Wheel, before: Index, out: Path, d
     kept = [entry for entry in before.entries if entry.file not in new]
     needed = {entry.wheel for entry in kept}
     wheels = [wheel for wheel in before.wheels if wheel.file in needed and wheel.file != made.file]
-    for one in (*kept, *wheels):
+    for one in Index(kept, wheels).files:
         shutil.copyfile(out / one.file, draft / one.file)
         if digest_of(draft / one.file) != one.sha256:
             raise ValueError(f"{out / one.file} is not what {FILE} says: remove {out}, and build all of it again")

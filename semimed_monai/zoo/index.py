@@ -74,9 +74,9 @@ class Index:
     wheels: Sequence[Wheel]
 
     @property
-    def files(self) -> list[str]:
-        """The zips and the wheels."""
-        return [one.file for one in (*self.entries, *self.wheels)]
+    def files(self) -> list[Entry | Wheel]:
+        """Of which there are zips and wheels."""
+        return [*self.entries, *self.wheels]
 
     @classmethod
     def read(cls, store: Store) -> Index:

@@ -48,7 +48,7 @@ def push(folder: Path, to: str, repository: str, dry_run: bool, say: Callable[[s
     """
     index = Index.read(Store(str(folder)))
     entries = index.latest()
-    for one in (*entries, *index.wheels):
+    for one in Index(entries, index.wheels).files:
         if not (folder / one.file).is_file() or digest_of(folder / one.file) != one.sha256:
             raise ValueError(f"{folder / one.file} is not what {FILE} says: build the zoo again, into a new folder")
     for step in TARGETS[to](folder, entries, repository, dry_run):
