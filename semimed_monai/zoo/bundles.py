@@ -24,6 +24,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 VERSION = re.compile(r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}((a|b|rc)(0|[1-9][0-9]*))?$(?!\n)")
 """Written as JSON Schema's dialect and Python's read it alike: the schema of metadata.json has the same."""
 
+NO_SCORES = ("source", "command")
+"""What eval_metrics in metadata.json has beside its numbers: where they stand, and what made them."""
+
 METADATA = "configs/metadata.json"
 README = "docs/README.md"
 

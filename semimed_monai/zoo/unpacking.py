@@ -18,10 +18,10 @@ LARGEST = 16 << 30
 DENSEST = 100
 """Bytes out of one; JSON gives some ten, weights hardly more than one."""
 
-_BROKEN = (
-    *(ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
-    *(FileExistsError, NotADirectoryError),  # one name is a file and a folder, or two are one on this disk
-)
+_BROKEN = (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+_IN_CONFLICT = (FileExistsError, NotADirectoryError)
+"""One name is a file and a folder, or two are one on this disk."""
+
 _MOST_FILES = 10_000
 _LONGEST_NAME = 255
 _PART = 1 << 20
@@ -46,7 +46,7 @@ def unpack(archive: Path, name: str, unpacked: int, target: Path) -> None:
             _refuse_sizes(entries, unpacked, archive.stat().st_size)
             for place, entry in _places(entries, name).items():
                 _extract(opened, entry, target / place)
-    except _BROKEN as error:
+    except (*_BROKEN, *_IN_CONFLICT) as error:
         raise ValueError(f"the zip of {name} is refused, and nothing of it kept: {error}") from error
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from semimed_monai.zoo.bundles import METADATA, README
+from semimed_monai.zoo.bundles import METADATA, NO_SCORES, README
 from semimed_monai.zoo.catalogue.card import card_html, data_uri, is_picture
 from semimed_monai.zoo.index import Entry, Index
 
@@ -51,7 +51,7 @@ class Shown:
     def scores(self) -> dict[str, Any]:
         """eval_metrics, without where they are from and what made them."""
         metrics = self.metadata.get("eval_metrics", {})
-        return {name: value for name, value in metrics.items() if name not in ("source", "command")}
+        return {name: value for name, value in metrics.items() if name not in NO_SCORES}
 
     @property
     def source(self) -> str:

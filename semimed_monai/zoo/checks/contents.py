@@ -9,12 +9,12 @@ from pathlib import Path
 
 from monai.bundle import ConfigParser
 from PIL import Image
+from pydicom.misc import is_dicom
 
 from semimed_monai.zoo.bundles import Bundle
 from semimed_monai.zoo.checks.finding import Finding, first_line
 
 _IMAGES = (".dcm", ".dicom", ".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
-_DICOM_AT, _DICOM = 128, b"DICM"
 
 
 def broken_files(bundle: Bundle) -> Iterator[Finding]:
@@ -32,14 +32,9 @@ def broken_files(bundle: Bundle) -> Iterator[Finding]:
 def medical_images(bundle: Bundle) -> Iterator[Finding]:
     """By their name, and DICOM by what it begins with."""
     for file in bundle.files:
-        if file.name.lower().endswith(_IMAGES) or _is_dicom(bundle.folder / file):
+        if file.name.lower().endswith(_IMAGES) or is_dicom(bundle.folder / file):
             what = "it is a medical image, and may be a patient's"
             yield Finding(bundle.name, file.as_posix(), what, "take it out: a card shows pictures of phantoms")
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(_DICOM_AT + len(_DICOM))[_DICOM_AT:] == _DICOM
 
 
 def _read_config(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from semimed_monai.zoo.bundles import METADATA, README, Bundle, section_of
+from semimed_monai.zoo.bundles import METADATA, NO_SCORES, README, Bundle, section_of
 from semimed_monai.zoo.checks.finding import Finding
 
 
@@ -19,7 +19,7 @@ def metrics(bundle: Bundle) -> Iterator[Finding]:
             yield Finding(bundle.name, METADATA, what, "take the most important numbers, and say whose they are")
         return
     for name, value in given.items():
-        if name not in ("source", "command") and not _stands_in(text, value):
+        if name not in NO_SCORES and not _stands_in(text, value):
             what = f"eval_metrics/{name} is {value}, which does not stand in {README} under '## Performance'"
             yield Finding(bundle.name, METADATA, what, "take the number from the card's table")
     if _words(given["command"]) not in _words(text):
