@@ -109,7 +109,7 @@ def _refuse_changed(packed: Sequence[Entry | Wheel], before: Index, out: Path) -
     if changed := [one.file for one in packed if known.get(one.file, one.sha256) != one.sha256]:
         raise ValueError(
             f"{out} has {', '.join(changed)} with other content: give the bundle a new version, with its line in the "
-            "changelog (the library's stands in pyproject.toml), or build into another folder"
+            "changelog (the library's is `__version__`), or build into another folder"
         )
 
 

@@ -1,12 +1,16 @@
-"""Twenty labelled slices and two hundred unlabelled ones, as MONAI Label's app gives them, against the twenty alone."""
+"""Twenty labelled images and two hundred unlabelled ones, as MONAI Label's app gives them, against the twenty alone.
+
+`pytest -m slow --log-cli-level=INFO` with this file shows each run's score.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
-import re
+import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,66 +19,103 @@ from changed_recipes import change_recipe
 from datastores import Pairs, paint, write_index
 from processes import run_forked
 
-from semimed_monai.data.phantoms import knee_phantom, write_nifti
+from semimed_monai.data.phantoms import SKIN_CLASSES, knee_phantom, skin_phantom, write_nifti, write_png
 from semimed_monai.metrics.grading import grading_scores
 
-LABELLED, OTHERS, VALIDATION, TEST = 20, 17, 10, 60
 SECONDS = 3600
 
 
-def datastore(root: Path) -> tuple[Pairs, Pairs]:
+@dataclass
+class Study:
+    """What the app gives of a datastore, what the bundle finds there, and images of other people with the class of each
+    slice.
+    """
+
+    training: Pairs
+    validation: Pairs
+    counts: str
+    tests: Path
+    truth: dict[str, list[int]]
+
+
+def knees(root: Path, tests: Path) -> Study:
     """Knees of six slices: 20 with one slice painted, each grade as often, 17 without paint, 10 all painted to validate
     on. That is 20 labelled slices, and 202 unlabelled ones.
     """
-    (root / "labels/final").mkdir(parents=True)
-    pairs = []
-    for index in range(LABELLED + VALIDATION + OTHERS):
+    pairs: Pairs = []
+    names = [f"knee_{index:02d}" for index in range(47)]
+    for index, name in enumerate(names):
         knee = knee_phantom(seed=3, index=index)
-        image = root / f"knee_{index:02d}.nii.gz"
-        write_nifti(image, knee.volume, knee.affine)
-        if index < LABELLED + VALIDATION:
+        write_nifti(root / f"{name}.nii.gz", knee.volume, knee.affine)
+        if index < 30:
             wanted = index % 3 if index % 3 in knee.grades else knee.grades[2]
-            slices = [knee.grades.index(wanted)] if index < LABELLED else list(range(6))
-            label = paint(knee, slices, root / f"labels/final/{image.name}")
-            pairs.append({"image": str(image), "label": str(label)})
-    names = [f"knee_{index:02d}" for index in range(LABELLED + VALIDATION + OTHERS)]
-    write_index(root, dict.fromkeys(names, ".nii.gz"), dict.fromkeys(names[: len(pairs)], ".nii.gz"))
-    return pairs[:LABELLED], pairs[LABELLED:]
+            slices = [knee.grades.index(wanted)] if index < 20 else list(range(6))
+            label = paint(knee, slices, root / f"labels/final/{name}.nii.gz")
+            pairs.append({"image": str(root / f"{name}.nii.gz"), "label": str(label)})
+    write_index(root, dict.fromkeys(names, ".nii.gz"), dict.fromkeys(names[:30], ".nii.gz"))
+    truth = {}
+    for index in range(60):
+        knee = knee_phantom(seed=4, index=index)
+        write_nifti(tests / f"knee_{index:02d}.nii.gz", knee.volume, knee.affine)
+        truth[f"knee_{index:02d}.nii.gz"] = list(knee.grades)
+    return Study(pairs[:20], pairs[20:], "202 unlabelled and 60 validation images", tests, truth)
 
 
-def auc(folder: Path, scans: Path, seed: int, unlabelled_rows: int, pairs: tuple[Pairs, Pairs]) -> float:
-    """Of the model that a training leaves, on other people's knees."""
-    bundle = folder / "bundles/dcmt"
-    for left in ("models", "eval"):
+def lesions(root: Path, tests: Path) -> Study:
+    """Photographs of one lesion each, of every class as often: 20 and 35 with labels, 200 without."""
+    pairs: Pairs = []
+    names = [f"skin_{index:03d}" for index in range(255)]
+    for index, name in enumerate(names):
+        label = index % len(SKIN_CLASSES)
+        write_png(root / f"{name}.png", skin_phantom(seed=3, lesion=index, label=label).image)
+        if index < 55:
+            (root / f"labels/final/{name}").write_text(json.dumps({"label": SKIN_CLASSES[label]}))
+            pairs.append({"image": str(root / f"{name}.png"), "label": str(root / f"labels/final/{name}")})
+    write_index(root, dict.fromkeys(names, ".png"), dict.fromkeys(names[:55], ""))
+    truth = {f"skin_{index:03d}.png": [index % len(SKIN_CLASSES)] for index in range(350)}
+    for index, (name, (label,)) in enumerate(truth.items()):
+        write_png(tests / name, skin_phantom(seed=4, lesion=index, label=label).image)
+    return Study(pairs[:20], pairs[20:], "200 unlabelled and 35 validation images", tests, truth)
+
+
+def auc(bundle: Path, study: Study, seed: int, unlabelled_rows: int) -> float:
+    """Of the model that a training leaves of whose batches so many rows are unlabelled; in percent."""
+    for left in ("models", "eval"):  # the small weights that were placed, or the last run's
         shutil.rmtree(bundle / left, ignore_errors=True)
     change_recipe(bundle, {"profile": "phantom", "seed": seed, "unlabelled_rows": unlabelled_rows})
-    training, validation = pairs
-    data = (f"--train#dataset#data={training}", f"--validate#dataset#data={validation}", f"--bundle_root={bundle}")
-    for config, more in (("train", data), ("inference", (f"--input={scans}", f"--bundle_root={bundle}"))):
-        command = ("-m", "monai.bundle", "run", "run", "--config_file", f"{bundle}/configs/{config}.json", *more)
-        code, said = run_forked(command, folder, {"SEMIMED_CACHE": str(folder / "cache")}, SECONDS)
+    data = (f"--train#dataset#data={study.training}", f"--validate#dataset#data={study.validation}")
+    for config, more in (("train", data), ("inference", (f"--input={study.tests}",))):
+        recipe = ("--config_file", f"{bundle}/configs/{config}.json", f"--bundle_root={bundle}")
+        code, said = run_forked(
+            ("-m", "monai.bundle", "run", "run", *recipe, *more),
+            bundle.parent,
+            {"SEMIMED_CACHE": f"{bundle.parent}/cache"},
+            SECONDS,
+        )
         assert code == 0, said
-        assert config != "train" or re.search(r"20 labelled .*, 202 unlabelled and 60 validation images", said)
+        assert config != "train" or study.counts in said, said
     rows = list(csv.DictReader((bundle / "eval/inference/predictions.csv").open()))
-    truth = json.loads((scans / "grades.json").read_text())
-    chances = [[float(row[f"probability/{grade}"]) for grade in ("normal", "partial", "full")] for row in rows]
-    labels = [truth[Path(row["image"]).name][int(row["slice"])] for row in rows]
-    return grading_scores(np.array(chances), np.array(labels))["auc"]
+    chances = [[float(chance) for key, chance in row.items() if key.startswith("probability/")] for row in rows]
+    labels = [study.truth[Path(row["image"]).name][int(row["slice"] or 0)] for row in rows]
+    assert len(rows) == sum(map(len, study.truth.values()))
+    score = 100 * grading_scores(np.array(chances), np.array(labels))["auc"]
+    said = f"{bundle.name}, seed {seed}, {unlabelled_rows} unlabelled rows a batch: AUC {score:.1f}"
+    logging.getLogger("scores").info(said)
+    return score
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(6 * SECONDS)
-def test_the_same_run_without_them_is_worse(tmp_path: Path, place_bundles: Callable[..., Path]) -> None:
+@pytest.mark.parametrize(("name", "made"), [("dcmt", knees), ("stsc_skin_classification", lesions)])
+def test_the_same_run_without_them_is_worse(
+    tmp_path: Path, place_bundles: Callable[..., Path], name: str, made: Callable[[Path, Path], Study]
+) -> None:
     """Three seeds each. Not more is claimed than their means."""
-    folder = place_bundles(tmp_path, "dcmt")
-    pairs = datastore(folder / "my_images")
-    scans = tmp_path / "scans"
-    scans.mkdir()
-    truth = {}
-    for index in range(TEST):
-        knee = knee_phantom(seed=4, index=index)
-        write_nifti(scans / f"knee_{index:02d}.nii.gz", knee.volume, knee.affine)
-        truth[f"knee_{index:02d}.nii.gz"] = knee.grades
-    (scans / "grades.json").write_text(json.dumps(truth))
-    scores = {rows: [auc(folder, scans, seed, rows, pairs) for seed in range(3)] for rows in (10, 0)}
-    assert np.mean(scores[10]) > np.mean(scores[0]), scores
+    bundle, tests = place_bundles(tmp_path, name) / "bundles" / name, tmp_path / "tests"
+    (tmp_path / "my_images/labels/final").mkdir(parents=True)
+    tests.mkdir()
+    study = made(tmp_path / "my_images", tests)
+    rows = json.loads((bundle / "configs/train.json").read_text())["unlabelled_rows"]
+    scores = np.array([[auc(bundle, study, seed, rows), auc(bundle, study, seed, 0)] for seed in range(3)])
+    with_them, without = scores.mean(axis=0)
+    assert with_them > without, scores
