@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,10 @@ CARDS: dict[str, dict[str, Any]] = {
 }
 
 
-def give_weights(bundle: Path, name: str) -> None:
-    """models/model.pt and models/network.json, as training leaves them."""
+def give_weights(bundle: Path, small: Mapping[str, Any]) -> None:
+    """models/model.pt and models/network.json, as training leaves them; of the paper's size but for what is given."""
     default = json.loads((bundle / "configs/inference.json").read_text())["card"]
-    card = {key: default[key] for key in ("deployed", "classes", "method", "n4") if key in default} | CARDS[name]
+    card = {key: value for key, value in default.items() if key not in ("_target_", "path")} | small
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = deployed_network(card)
@@ -56,11 +57,11 @@ def give_weights(bundle: Path, name: str) -> None:
     write_card(bundle / "models/network.json", {**card, "arguments": network.arguments})
 
 
-def place(folder: Path, *names: str) -> Path:
+def place(folder: Path, *names: str, small: bool = True) -> Path:
     """The folder, with these bundles in `bundles`, and an empty `my_images`."""
     for name in names:
         bundle = folder / "bundles" / name
         shutil.copytree(BUNDLES / name, bundle, ignore=shutil.ignore_patterns("models", "eval"))
-        give_weights(bundle, name)
+        give_weights(bundle, CARDS[name] if small else {})
     (folder / "my_images").mkdir()
     return folder

@@ -91,26 +91,39 @@ def test_the_readme_s_command_with_tensorrt(run_program: Callable[..., tuple[int
     assert (here / "out/predictions.csv").is_file()
 
 
-@pytest.mark.parametrize("name", CARDS)
-def test_both_files_are_the_network(name: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main([name, "--to", "out"])
-    bundle = here / "bundles" / name
-    network, rows = network_of(bundle), 5
-    assert rows not in BATCHES
-    images = images_of(bundle, rows)
-    script, metadata, files = load_net_with_metadata(f"out/{name}/model.ts", more_extra_files=["inference.json"])
+def hold_to_network(bundle: Path, out: Path, rows: int) -> None:
+    """What the command wrote of a bundle gives what the network gives."""
+    network, images = network_of(bundle), images_of(bundle, rows)
+    script, metadata, files = load_net_with_metadata(str(out / "model.ts"), more_extra_files=["inference.json"])
     with torch.no_grad():
         wanted = network(images)
         assert float((wanted[1:] - wanted[:-1]).abs().max()) > 100 * TOLERANCE  # one answer for all would not do
         torch.testing.assert_close(script(images), wanted, atol=TOLERANCE, rtol=0)
-        torch.testing.assert_close(run_onnx(Path("out", name, "model.onnx"), images), wanted, atol=TOLERANCE, rtol=0)
+        torch.testing.assert_close(run_onnx(out / "model.onnx", images), wanted, atol=TOLERANCE, rtol=0)
     assert metadata == json.loads((bundle / "configs/metadata.json").read_text())
     assert json.loads(files["inference.json"]) == json.loads((bundle / "configs/inference.json").read_text())
-    graph = onnx.load(f"out/{name}/model.onnx").graph
+    graph = onnx.load(str(out / "model.onnx")).graph
     (given,), (answer,) = graph.input, graph.output
     assert (given.name, answer.name) == (IMAGE, ANSWER)
     assert given.type.tensor_type.shape.dim[0].dim_param == "batch"
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_both_files_are_the_network(name: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([name, "--to", "out"])
     assert len(capsys.readouterr().out.splitlines()) == len(FORMATS)
+    rows = 5
+    assert rows not in BATCHES
+    hold_to_network(here / "bundles" / name, Path("out", name), rows)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", CARDS)
+def test_so_they_are_at_the_papers_size(name: str, tmp_path: Path, place_bundles: Callable[..., Path]) -> None:
+    bundle = place_bundles(tmp_path, name, small=False) / "bundles" / name
+    main([str(bundle), "--to", str(tmp_path / "out")])
+    hold_to_network(bundle, tmp_path / "out" / name, rows=2)
 
 
 def test_other_weights_and_a_folder_of_its_own(here: Path, tmp_path: Path) -> None:
