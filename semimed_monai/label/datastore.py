@@ -104,16 +104,16 @@ class Datastore:
         """The datastore's images that neither list has and nobody labelled; what inference wrote there is none."""
         try:
             index = json.loads((self.root / INDEX).read_text(encoding="utf-8"))
-        except ValueError as error:
+            images = self.root / index["images_dir"]
+            others = [
+                (images / f"{name}{entry['image']['ext']}").resolve()
+                for name, entry in index["objects"].items()
+                if "final" not in entry["labels"]
+            ]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{self.root / INDEX} is no JSON ({error}): start the server, which writes it anew"
+                f"{self.root / INDEX} is not what MONAI Label writes ({error!r}): start the server, which does it anew"
             ) from error
-        images = self.root / index.get("images_dir", "")
-        others = [
-            (images / f"{name}{entry['image']['ext']}").resolve()
-            for name, entry in index["objects"].items()
-            if "final" not in entry.get("labels", {})
-        ]
         return [str(one) for one in sorted(others) if one not in given and one.exists() and not is_result(one)]
 
     def _refuse_gaps(self, pairs: int) -> None:
@@ -279,20 +279,30 @@ def _picture(image: str, label: int | list[int]) -> Item:
 
 def _indices(label: str, classes: Sequence[str]) -> list[int]:
     """The classes that a label file names."""
-    try:
-        text = Path(label).read_bytes()[:_LARGEST].decode("utf-8").strip()
-    except UnicodeDecodeError as error:
+    text = _text_of(label)
+    if not text:
         raise ValueError(
-            f"{label}: no text; a JSON or text file with the class is wanted: {_known(classes)}"
-        ) from error
+            f"{label}: no text; a JSON or text file with the class is wanted, and `[]` where there may be none: "
+            f"{_known(classes)}"
+        )
     try:
         content = json.loads(text)
-    except ValueError:
+    except (RecursionError, ValueError):
         content = text.splitlines()
     if isinstance(content, dict):
         content = content.get("label")
     names = content if isinstance(content, list) else [content]
     return sorted({_index(name, classes, label) for name in names})
+
+
+def _text_of(label: str) -> str:
+    """Of a file that may name classes; of another, or of one cut off, nothing."""
+    if Path(label).stat().st_size > _LARGEST:
+        return ""
+    try:
+        return Path(label).read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        return ""
 
 
 _LARGEST = 10_000  # bytes of a class file: what is longer is another
@@ -303,7 +313,7 @@ def _index(name: object, classes: Sequence[str], label: str) -> int:
     lowered = [one.casefold() for one in classes]
     if isinstance(name, str) and name.strip().casefold() in lowered:
         return lowered.index(name.strip().casefold())
-    number = int(name) if isinstance(name, str) and name.strip().isdigit() else name
+    number = int(name) if isinstance(name, str) and name.strip().isdecimal() else name
     if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(classes):
         return number
     raise ValueError(f"{label}: {name!r} is no class; write one of {_known(classes)}")

@@ -79,12 +79,14 @@ def read_image(path: str, *, n4: bool = False, colour: bool = False) -> tuple[Pl
     Args:
         path: NIfTI, PNG, JPEG, DICOM file or DICOM series folder.
         n4: correct the bias field of the whole stack.
-        colour: read a picture as RGB; otherwise everything is grey.
+        colour: a picture, as RGB; otherwise everything is grey.
 
     Raises:
-        ValueError: the file has NaN or infinite values, several channels, colours where grey is wanted, or is no
-            readable image.
+        ValueError: the file has NaN or infinite values, several channels, colours where grey is wanted, is no picture
+            where colours are, or no readable image.
     """
+    if colour and kind_of(path) != "picture":
+        raise ValueError(f"{path}: a photograph is a PNG or JPEG: name such a file, or export it as one")
 
     def make() -> tuple[Planes, Grid]:
         array, grid = _load(path, _rgb if colour else _grey_image)

@@ -17,7 +17,11 @@ Pairs = list[dict[str, str]]
 
 
 def write_index(
-    root: Path, extensions: Mapping[str, str], labelled: Mapping[str, str], drafts: Mapping[str, str] | None = None
+    root: Path,
+    extensions: Mapping[str, str],
+    labelled: Mapping[str, str],
+    drafts: Mapping[str, str] | None = None,
+    images: str = ".",
 ) -> None:
     """`datastore_v2.json` of images and, of some, the extension of the label, or of a draft that nobody submitted."""
 
@@ -26,7 +30,7 @@ def write_index(
         return {tag: {"ext": of[name], "info": {}} for tag, of in tags.items() if name in of}
 
     objects = {name: {"image": {"ext": ext, "info": {}}, "labels": labels(name)} for name, ext in extensions.items()}
-    content = {"name": "new-dataset", "images_dir": ".", "labels_dir": "labels", "objects": objects}
+    content = {"name": "new-dataset", "images_dir": images, "labels_dir": "labels", "objects": objects}
     (root / "datastore_v2.json").write_text(json.dumps(content))
 
 

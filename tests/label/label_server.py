@@ -73,9 +73,10 @@ class Server:
 
     @contextmanager
     def running(self) -> Iterator[Server]:
-        """Install the app, start the server, wait until it answers; at the end stop it."""
-        self.run(command_with("monailabel apps"))
-        self.run(command_with("ln -s"))
+        """Install the app if it is not there, start the server, wait until it answers; at the end stop it."""
+        if not (self.folder / "apps").exists():
+            self.run(command_with("monailabel apps"))
+            self.run(command_with("ln -s"))
         with self.said.open("w") as said:
             self.process = subprocess.Popen(
                 ["bash", "-c", f"exec {self._on_port(command_with('start_server'))}"],

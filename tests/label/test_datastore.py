@@ -95,10 +95,31 @@ def test_a_label_map_of_several_grades_or_unknown_ones_is_refused_with_all_other
     assert "gone.nii.gz" in str(raised.value)
 
 
-def test_an_index_that_is_broken_is_named(knees: Pairs, tmp_path: Path) -> None:
-    (tmp_path / "datastore_v2.json").write_text('{"objects": ')
-    with pytest.raises(ValueError, match=r"datastore_v2\.json is no JSON"):
+@pytest.mark.parametrize("text", ['{"objects": ', "[]", "{}", '{"images_dir": ".", "objects": {"c": {"labels": {}}}}'])
+def test_an_index_that_is_broken_is_named(knees: Pairs, tmp_path: Path, text: str) -> None:
+    (tmp_path / "datastore_v2.json").write_text(text)
+    with pytest.raises(ValueError, match=r"datastore_v2\.json is not what MONAI Label writes"):
         Datastore(knees[:2], knees[2:], CLASSES, read_label_map)
+
+
+def test_the_index_says_where_images_lie_and_some_are_gone_or_labelled(knees: Pairs, tmp_path: Path) -> None:
+    """A labelled image that the app gave to neither list, as with a limit, is no unlabelled one."""
+    for pair in knees:
+        pair["image"] = str(tmp_path / "scans" / Path(pair["image"]).name)
+    (tmp_path / "scans").mkdir()
+    for name in "abvcd":
+        (tmp_path / f"{name}.nii.gz").rename(tmp_path / f"scans/{name}.nii.gz")
+    write_index(tmp_path, dict.fromkeys("abvcdx", ".nii.gz"), dict.fromkeys("abvd", ".nii.gz"), images="scans")
+    store = Datastore(knees[:2], knees[2:], CLASSES, read_label_map)
+    assert {Path(item["image"]).name for item in store.unlabelled()} == {f"{name}.nii.gz" for name in "abc"}
+
+
+def test_a_label_map_with_losses_is_refused(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8), np.uint8)
+    for name in ("knee.png", "label.jpg"):
+        Image.fromarray(pixels).save(tmp_path / name)
+    with pytest.raises(ValueError, match=r"label\.jpg: a label map is wanted"):
+        read_label_map(str(tmp_path / "knee.png"), str(tmp_path / "label.jpg"), CLASSES)
 
 
 @pytest.mark.parametrize("text", ["partial", "1", '"Partial"', '{"label": "partial"}', '{"label": 1}', "1\n"])
@@ -119,11 +140,20 @@ def test_a_class_file_may_name_several(tmp_path: Path, text: str, wanted: list[i
     assert read.labelled[0]["label"] == wanted
 
 
-@pytest.mark.parametrize("text", ["torn", "3", "-1", "true", '{"class": 1}', '["full", "normal"]', ""])
+@pytest.mark.parametrize(
+    "text", ["torn", "3", "-1", "²", "true", '{"class": 1}', '["full", "normal"]', "", "1" + 10_000 * " "]
+)
 def test_a_class_file_of_another_kind_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "label").write_text(text)
     with pytest.raises(ValueError, match=str(tmp_path / "label")):
         read_class("skin.png", str(tmp_path / "label"), CLASSES)
+
+
+@pytest.mark.parametrize("text", ["", " \n", 5000 * "["])
+def test_an_upload_cut_off_is_not_an_image_without_finding(tmp_path: Path, text: str) -> None:
+    (tmp_path / "label").write_text(text)
+    with pytest.raises(ValueError, match=str(tmp_path / "label")):
+        read_classes("chest.png", str(tmp_path / "label"), CLASSES)
 
 
 def test_an_image_is_no_class_file(tmp_path: Path) -> None:

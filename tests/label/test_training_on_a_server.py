@@ -22,6 +22,7 @@ from semimed_monai.data.phantoms import finding_phantom, knee_phantom, skin_phan
 
 Place = Callable[..., Path]
 DCMT_TERMS = ("class_consistency", "attention_consistency")
+SKIN = "stsc_skin_classification"
 STSC_TERMS = ("consistency", "relations", "temporal")
 
 
@@ -40,17 +41,27 @@ def knees(tmp_path_factory: pytest.TempPathFactory, place_bundles: Place) -> Ite
 
 @pytest.fixture(scope="module")
 def lesions(tmp_path_factory: pytest.TempPathFactory, place_bundles: Place) -> Iterator[Server]:
-    """Twenty photographs; of eight of them the class is told, as text or JSON, by name or index."""
-    folder = place_bundles(tmp_path_factory.mktemp("user"), "stsc_skin_classification")
-    for index in range(20):
-        Image.fromarray(skin_phantom(0, index, label=index % 7).image).save(folder / f"my_images/skin_{index:02d}.png")
-    names = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
+    """Twenty photographs, of eight of them with their class."""
+    folder = place_bundles(tmp_path_factory.mktemp("user"), SKIN)
+    write_lesions(folder / "my_images")
     with Server(folder).running() as started:
-        for index in range(8):
-            label = folder / ("label.json" if index % 2 else "label.txt")
-            label.write_text(json.dumps({"label": names[index % 7]}) if index % 2 else f"{index % 7}\n")
-            started.submit(f"skin_{index:02d}", label)
+        label_lesions(started)
         yield started
+
+
+def write_lesions(images: Path) -> None:
+    """Twenty photographs."""
+    for index in range(20):
+        Image.fromarray(skin_phantom(0, index, label=index % 7).image).save(images / f"skin_{index:02d}.png")
+
+
+def label_lesions(server: Server) -> None:
+    """Of eight of them the class is told, as text or JSON, by name or index."""
+    names = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
+    for index in range(8):
+        label = server.folder / ("label.json" if index % 2 else "label.txt")
+        label.write_text(json.dumps({"label": names[index % 7]}) if index % 2 else f"{index % 7}\n")
+        server.submit(f"skin_{index:02d}", label)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +114,7 @@ def test_dcmt_finds_the_other_knees_and_slices_and_learns_from_them(knees: Serve
     ("which", "name", "terms"),
     [
         ("knees", "dcmt", DCMT_TERMS),
-        ("lesions", "stsc_skin_classification", STSC_TERMS),
+        ("lesions", SKIN, STSC_TERMS),
         ("films", "stsc_chest_classification", STSC_TERMS),
     ],
 )
@@ -126,15 +137,15 @@ def test_unlabelled_images_give_gradient(
 
 
 def test_stsc_finds_the_other_photographs(lesions: Server) -> None:
-    _, said = trained(lesions, "stsc_skin_classification", {})
+    _, said = trained(lesions, SKIN, {})
     assert "my_images: 5 labelled (" in said
     assert "12 unlabelled and 3 validation images" in said
-    metrics = json.loads((lesions.folder / "bundles/stsc_skin_classification/eval/metrics.json").read_text())
+    metrics = json.loads((lesions.folder / f"bundles/{SKIN}/eval/metrics.json").read_text())
     assert set(metrics["terms"]) == {"classification", *STSC_TERMS}
 
 
 def test_readme_s_commands_label_and_train(lesions: Server) -> None:
-    bundle = lesions.folder / "bundles/stsc_skin_classification"
+    bundle = lesions.folder / "bundles" / SKIN
     change_recipe(bundle, SMALL)
     lesions.run(command_with("echo"))
     lesions.run(command_with("/datastore/label"))
@@ -142,3 +153,22 @@ def test_readme_s_commands_label_and_train(lesions: Server) -> None:
     before = (bundle / "models/model.pt").stat().st_mtime_ns
     lesions.run(command_with("/train/"))
     assert (bundle / "models/model.pt").stat().st_mtime_ns > before
+
+
+def test_a_bundle_without_weights_learns_and_answers_from_the_next_start_on(
+    tmp_path: Path, place_bundles: Place
+) -> None:
+    bundle = place_bundles(tmp_path, SKIN) / "bundles" / SKIN
+    network = json.loads((bundle / "models/network.json").read_text())
+    shutil.rmtree(bundle / "models")
+    small = {name: network["arguments"][name] for name in ("layers", "growth", "stem")}
+    change_recipe(bundle, {**SMALL, **small, "image_size": network["size"]})
+    write_lesions(tmp_path / "my_images")
+    server = Server(tmp_path)
+    with server.running():
+        label_lesions(server)
+        assert (SKIN in server.info["models"], SKIN in server.info["trainers"]) == (False, True)
+        server.train(SKIN, max_epochs=2, val_split=0.4)
+        assert SKIN not in server.get("/info/")["models"]
+    with server.running():
+        assert len(server.infer(SKIN, "skin_09")["prediction"]) == 7

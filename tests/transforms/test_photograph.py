@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -65,3 +66,9 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path, red_left: str) -> Non
     Image.new("L", (2, 4)).save(tmp_path / "m.png")
     with refused(r"m\.png: \(4, 2\) pixels"):
         photograph(4)({"image": red_left, "mask": str(tmp_path / "m.png")})
+
+
+def test_a_volume_is_no_photograph(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 1), np.float32), np.eye(4)), tmp_path / "skin.nii.gz")
+    with refused(r"skin\.nii\.gz: a photograph is a PNG or JPEG"):
+        photograph(4)({"image": str(tmp_path / "skin.nii.gz")})
