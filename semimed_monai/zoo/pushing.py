@@ -6,7 +6,7 @@ GitHub a release holds the zips (--source github --repo OWNER/REPOSITORY/TAG).
 
 from __future__ import annotations
 
-import shlex
+import json
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -26,10 +26,10 @@ from semimed_monai.zoo.unpacking import unpack
 
 @dataclass(frozen=True)
 class Step:
-    """Something to do at a hub, and what it is in a line."""
+    """Something to do at a hub, what it is in a line; done, it tells what was there already and stays."""
 
     line: str
-    do: Callable[[], object]
+    do: Callable[[], Sequence[str]]
 
 
 def push(folder: Path, to: str, repository: str, dry_run: bool, say: Callable[[str], None]) -> None:
@@ -40,7 +40,7 @@ def push(folder: Path, to: str, repository: str, dry_run: bool, say: Callable[[s
         to: one of TARGETS.
         repository: OWNER for huggingface, OWNER/REPOSITORY/TAG for github.
         dry_run: only say what would be done.
-        say: is given each step's line.
+        say: is given each step's line, and what was there already.
 
     Raises:
         ValueError: a repository of another form, or a zip that is not what the index says.
@@ -54,7 +54,8 @@ def push(folder: Path, to: str, repository: str, dry_run: bool, say: Callable[[s
     for step in TARGETS[to](folder, entries, repository, dry_run):
         say(step.line)
         if not dry_run:
-            step.do()
+            for known in step.do():
+                say(f"{known} is there already")
 
 
 def _to_huggingface(folder: Path, entries: Sequence[Entry], owner: str, dry_run: bool) -> list[Step]:
@@ -73,18 +74,19 @@ def _to_huggingface(folder: Path, entries: Sequence[Entry], owner: str, dry_run:
     ]
 
 
-def _upload(folder: Path, entry: Entry, repository: str) -> None:
+def _upload(folder: Path, entry: Entry, repository: str) -> Sequence[str]:
     """The bundle's files, and the wheel without which they do not run, in place of those of the version before."""
     hub = import_module("huggingface_hub").HfApi()
     hub.create_repo(repository, exist_ok=True)
     if entry.version in {tag.name for tag in hub.list_repo_refs(repository).tags}:  # a version means one content
-        return
+        return [f"{repository} {entry.version}"]
     with TemporaryDirectory() as unpacked:
         unpack(folder / entry.file, entry.name, entry.unpacked, Path(unpacked))
         shutil.copyfile(folder / entry.wheel, Path(unpacked) / entry.wheel)
         message = f"version {entry.version}"
         hub.upload_folder(repo_id=repository, folder_path=unpacked, commit_message=message, delete_patterns="*")
     hub.create_tag(repository, tag=entry.version)
+    return []
 
 
 def _to_github(folder: Path, entries: Sequence[Entry], repository: str, dry_run: bool) -> list[Step]:
@@ -94,16 +96,28 @@ def _to_github(folder: Path, entries: Sequence[Entry], repository: str, dry_run:
     if not dry_run and shutil.which("gh") is None:
         raise FileNotFoundError("there is no gh, GitHub's command, which uploads to a release: install it and log in")
     owner, name, tag = parts
-    wheels = dict.fromkeys(entry.wheel for entry in entries)
-    files = [str(folder / file) for file in (*(entry.file for entry in entries), *wheels)]
-    command = ["gh", "release", "upload", tag, *files, "--repo", f"{owner}/{name}"]  # which replaces no file
-    return [Step(shlex.join(command), partial(_run, command))]
+    files = [*(entry.file for entry in entries), *dict.fromkeys(entry.wheel for entry in entries)]
+    what = ", ".join(str(folder / file) for file in files)
+    line = f"{what} into release {tag} of {owner}/{name}, each unless it is there"
+    return [Step(line, partial(_add_to_release, folder, files, tag, f"{owner}/{name}"))]
 
 
-def _run(command: Sequence[str]) -> None:
+def _add_to_release(folder: Path, files: Sequence[str], tag: str, repository: str) -> Sequence[str]:
+    """Those that the release has not: gh uploads none at all where it has one of them."""
+    release = json.loads(_gh("view", tag, "--repo", repository, "--json", "assets"))
+    there = {asset["name"] for asset in release["assets"]}
+    if missing := [str(folder / file) for file in files if file not in there]:
+        _gh("upload", tag, *missing, "--repo", repository)
+    return [file for file in files if file in there]
+
+
+def _gh(*arguments: str) -> str:
+    """What GitHub's command answers about releases."""
+    command = ["gh", "release", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - gh, with our files
     if done.returncode:
-        raise ValueError(f"{command[0]} says: {done.stderr.strip()}")
+        raise ValueError(f"gh says: {done.stderr.strip()}")
+    return done.stdout
 
 
 TARGETS = {"huggingface": _to_huggingface, "github": _to_github}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from semimed_monai.zoo import Bundle, build
 from semimed_monai.zoo.__main__ import main
 from semimed_monai.zoo.pushing import push
 
@@ -29,8 +31,52 @@ def test_to_the_hub(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_into_a_release(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """MONAI reads OWNER/REPOSITORY/TAG there."""
     lines = pushed(capsys, built, "--to", "github", "me/bundles/hosting", "--dry-run")
-    files = f"{built / 'knees_v0.10.0.zip'} {built / 'semimed_monai-0.1.0-py3-none-any.whl'}"
-    assert lines == [f"gh release upload hosting {files} --repo me/bundles"]
+    files = f"{built / 'knees_v0.10.0.zip'}, {built / 'semimed_monai-0.1.0-py3-none-any.whl'}"
+    assert lines == [f"{files} into release hosting of me/bundles, each unless it is there"]
+
+
+STAND_IN = """#!{python}
+import json, pathlib, sys
+assets = pathlib.Path({folder!r}, "assets")
+there = assets.read_text().split()
+if sys.argv[1:] == ["release", "view", "hosting", "--repo", "me/bundles", "--json", "assets"]:
+    print(json.dumps({{"assets": [{{"name": name}} for name in there]}}))
+elif sys.argv[1:4] == ["release", "upload", "hosting"] and sys.argv[-2:] == ["--repo", "me/bundles"]:
+    names = [pathlib.Path(file).name for file in sys.argv[4:-2]]
+    if not names or set(names) & set(there):
+        sys.exit("asset under the same name already exists")
+    assets.write_text(" ".join([*there, *names]))
+else:
+    sys.exit("release not found")
+"""
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of the names in release `hosting` of me/bundles; gh knows no other, and replaces nothing."""
+    (tmp_path / "bin").mkdir()
+    gh = tmp_path / "bin" / "gh"
+    gh.write_text(STAND_IN.format(python=sys.executable, folder=str(tmp_path)))
+    gh.chmod(0o755)
+    monkeypatch.setenv("PATH", str(gh.parent), prepend=os.pathsep)
+    (tmp_path / "assets").touch()
+    return tmp_path / "assets"
+
+
+def test_a_release_gets_what_it_has_not(
+    built: Path, release: Path, make_bundle: Callable[..., Path], wheel: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bundle that is new beside those that are there; the third time there is nothing to do."""
+    to = ("--to", "github", "me/bundles/hosting")
+    assert len(pushed(capsys, built, *to)) == 1
+    known = ["knees_v0.10.0.zip", wheel.name]
+    assert release.read_text().split() == known
+    build([Bundle(make_bundle("chests"))], built, "http://x", wheel)
+    assert pushed(capsys, built, *to)[1:] == [f"{name} is there already" for name in known]
+    assert release.read_text().split() == [*known, "chests_v0.1.0.zip"]
+    assert len(pushed(capsys, built, *to)) == 4
+    with pytest.raises(ValueError, match="gh says: release not found"):
+        push(built, "github", "me/bundles/other", False, lambda line: None)
 
 
 @pytest.mark.parametrize("tags", [["0.9.0"], ["0.9.0", "0.10.0"]], ids=["a new version", "a known one"])
@@ -56,7 +102,9 @@ def test_the_hub_gets_a_version_once(built: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("semimed_monai.zoo.pushing.find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(HfApi=HfApi))
-    push(built, "huggingface", "me", False, lambda line: None)
+    said: list[str] = []
+    push(built, "huggingface", "me", False, said.append)
+    assert said[1:] == (["me/knees 0.10.0 is there already"] if "0.10.0" in tags else [])
     files = {
         *("LICENSE", "configs/inference.json", "configs/metadata.json", "docs/README.md", "models/model.pt"),
         "semimed_monai-0.1.0-py3-none-any.whl",
