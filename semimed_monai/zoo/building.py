@@ -12,13 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from tqdm import tqdm
 
 from semimed_monai.files import digest_of, whole_folder
 from semimed_monai.zoo.bundles import Bundle
 from semimed_monai.zoo.catalogue import write_catalogue
-from semimed_monai.zoo.index import FILE, Entry, Index, Wheel
+from semimed_monai.zoo.index import FILE, Entry, Index, Wheel, is_ours
 from semimed_monai.zoo.packing import write_zip
 from semimed_monai.zoo.store import Store
 from semimed_monai.zoo.wheel import build_wheel, library_sources
@@ -38,7 +37,7 @@ def build(bundles: Sequence[Bundle], out: Path, url: str, wheel: Path | None = N
 
     Raises:
         ValueError: a version that is there already with other content, two bundles of one name, a link that leads out
-            of one, or a folder that is no zoo.
+            of one, what no index may say, or a folder that is no zoo.
         OSError: it cannot be written.
     """
     _refuse_twins(bundles)
@@ -52,6 +51,7 @@ def build(bundles: Sequence[Bundle], out: Path, url: str, wheel: Path | None = N
         packed = [_pack(bundle, draft, made.file) for bundle in progress]
         _refuse_changed([*packed, made], before, out)
         index = _with_kept(packed, made, before, out, draft)
+        index.refuse_strange()  # nobody could read it
         (draft / FILE).write_text(index.text(), encoding="utf-8")
         (draft / MODEL_INFO).write_text(_model_info(index, draft, url), encoding="utf-8")
         write_catalogue(index, draft, draft / CATALOGUE)
@@ -76,17 +76,10 @@ def _add_wheel(draft: Path, given: Path | None) -> Wheel:
     if given is None:
         file = build_wheel(library_sources(), draft)
     else:
-        if not given.is_file() or not _is_ours(given.name):
+        if not given.is_file() or not is_ours(given.name):
             raise FileNotFoundError(f"{given} is no wheel of semimed-monai: give the library's, or leave --wheel out")
         file = Path(shutil.copyfile(given, draft / given.name))
     return Wheel(file.name, digest_of(file), file.stat().st_size)
-
-
-def _is_ours(file: str) -> bool:
-    try:
-        return parse_wheel_filename(file)[0] == "semimed-monai"
-    except InvalidWheelFilename:
-        return False
 
 
 def _pack(bundle: Bundle, draft: Path, wheel: str) -> Entry:

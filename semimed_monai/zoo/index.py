@@ -7,21 +7,26 @@ as text, so that its latest of 0.9.0 and 0.10.0 is 0.9.0.
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from packaging.utils import parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
 from semimed_monai.zoo.bundles import NAME, is_version, label_of
 from semimed_monai.zoo.store import Store
+from semimed_monai.zoo.unpacking import LARGEST
 
 FILE = "index.json"
 FORMAT = "semimed-zoo/1"
 
 _LARGEST_INDEX = 16 << 20
+_DIGEST = re.compile("[0-9a-f]{64}")
+_WHEEL = re.compile(r"[A-Za-z0-9_.+!-]+")
+"""What a wheel's name is made of: it is told to people as an argument of pip."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,12 @@ class Entry:
     def order(self) -> tuple[str, Version]:
         return self.name, Version(self.version)
 
+    def refuse_strange(self) -> None:
+        if not (NAME.fullmatch(self.name) and is_version(self.version)):
+            raise ValueError(f"{self.name!r}, {self.version!r} are no name and version of a bundle")
+        if not (_is_size(self.unpacked) and isinstance(self.task, str) and self.task.isprintable()):
+            raise ValueError(f"{self.file} unpacked is of size {self.unpacked!r}, its task {self.task!r}")
+
 
 @dataclass(frozen=True)
 class Wheel:
@@ -59,6 +70,10 @@ class Wheel:
     file: str
     sha256: str
     size: int
+
+    def refuse_strange(self) -> None:
+        if not is_ours(self.file):
+            raise ValueError(f"{self.file!r} is no wheel of this library")
 
 
 @dataclass(frozen=True)
@@ -100,23 +115,29 @@ class Index:
     def _of(cls, content: Mapping[str, Any]) -> Index:
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']!r}, not {FORMAT!r}")
-        index = cls([Entry(**entry) for entry in content["bundles"]], [Wheel(**one) for one in content["wheels"]])
+        index = cls(
+            [Entry(**_facts(Entry, entry)) for entry in content["bundles"]],
+            [Wheel(**_facts(Wheel, wheel)) for wheel in content["wheels"]],
+        )
         index.refuse_strange()
         return index
 
     def refuse_strange(self) -> None:
-        """Raise where a name would lead elsewhere, or a number is none.
+        """Raise where a name would lead elsewhere, a number is none, or a terminal would be told more than words.
 
         Raises:
-            ValueError: which entry.
+            ValueError: what is strange.
         """
-        for entry in self.entries:
-            if not (NAME.fullmatch(entry.name) and is_version(entry.version) and entry.size > 0 <= entry.unpacked):
-                raise ValueError(f"of an entry that says {entry.name!r}, {entry.version!r}, {entry.size!r}")
-        for wheel in (*(entry.wheel for entry in self.entries), *(wheel.file for wheel in self.wheels)):
-            if Path(wheel).name != wheel:
-                raise ValueError(f"of a wheel {wheel!r}")
-            parse_wheel_filename(wheel)
+        if not self.entries:
+            raise ValueError("it has no bundle")
+        for one in self.files:
+            one.refuse_strange()
+            if not (_is_size(one.size) and _DIGEST.fullmatch(one.sha256)):
+                raise ValueError(f"{one.file} is of size {one.size!r}, its SHA-256 {one.sha256!r}")
+        if twice := [file for file, count in Counter(one.file for one in self.files).items() if count > 1]:
+            raise ValueError(f"{twice[0]} is there twice")
+        if lacking := {entry.wheel for entry in self.entries} - {wheel.file for wheel in self.wheels}:
+            raise ValueError(f"there is no wheel {lacking.pop()!r}, with which a bundle was packed")
 
     def text(self) -> str:
         """The file's."""
@@ -148,3 +169,25 @@ class Index:
     def latest(self) -> list[Entry]:
         """One of each bundle."""
         return [self.find(name) for name in sorted({entry.name for entry in self.entries})]
+
+
+def is_ours(file: str) -> bool:
+    """Whether a wheel is called as the library's are.
+
+    >>> is_ours("semimed_monai-0.1.0-py3-none-any.whl"), is_ours("evil-99.0-py3-none-any.whl"), is_ours("a.whl")
+    (True, False, False)
+    """
+    try:
+        return bool(_WHEEL.fullmatch(file)) and parse_wheel_filename(file)[0] == "semimed-monai"
+    except InvalidWheelFilename:
+        return False
+
+
+def _facts(kind: type, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What an entry of this kind says, and nothing else."""
+    return {field.name: content[field.name] for field in fields(kind)}
+
+
+def _is_size(number: object) -> bool:
+    """Of a file or a bundle; True is a number elsewhere, and 1.5 and Infinity are numbers in JSON."""
+    return type(number) is int and 0 < number <= LARGEST

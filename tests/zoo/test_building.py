@@ -156,6 +156,10 @@ def test_what_cannot_be_packed_is_said(make_bundle: Callable[..., Path], wheel: 
             build([Bundle(folder)], out, URL, tmp_path / name)
     with pytest.raises(ValueError, match=r"metadata\.json has the version '1': give one such as 0\.1\.0"):
         build([Bundle(make_bundle(version="1"))], out, URL, wheel)
+    with pytest.raises(ValueError, match=r"knees_v0\.1\.0\.zip .*its task 'grading\\n'"):
+        build([Bundle(make_bundle(task="grading\n"))], out, URL, wheel)
+    with pytest.raises(ValueError, match=r"'my knees', '0\.1\.0' are no name and version of a bundle"):
+        build([Bundle(make_bundle("my knees"))], out, URL, wheel)
     assert not out.exists()
     out.mkdir()
     (out / "thesis.txt").touch()

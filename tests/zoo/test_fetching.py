@@ -145,7 +145,7 @@ def be_a_bomb(built: Path) -> None:
 
 
 def be_many(built: Path) -> None:
-    plant(built, lambda archive: [archive.writestr(f"knees/{number}", "") for number in range(10_001)])
+    plant(built, lambda archive: [archive.writestr(f"knees/{number}", "a") for number in range(10_001)])
 
 
 def say_less(built: Path) -> None:
@@ -222,7 +222,7 @@ FAULTS = {
     be_elsewhere: r"refused.*'hips/configs/metadata\.json', which is not in knees/",
     link: r"refused.*'knees/models' in it is a link or a device",
     be_a_bomb: r"refused.*1 files of 10000000 bytes out of \d+ are more than a bundle has",
-    be_many: r"refused.*10001 files of 0 bytes out of \d+ are more than a bundle has",
+    be_many: r"refused.*10001 files of 10001 bytes out of \d+ are more than a bundle has",
     say_less: r"refused.*its files are 10000000 bytes, and the index says 5000",
     be_no_zip: r"refused.*not a zip file",
     name_twice: r"refused.*two files of one name",
@@ -298,14 +298,77 @@ def test_a_server_of_something_else(built: Path, serving: Any, tmp_path: Path) -
     assert not (tmp_path / "got").exists()
 
 
+SIZES = (0, -1, True, 1.5, float("inf"), "all", None, int("9" * 400), (16 << 30) + 1)
+WHEELS = ("evil-99.0-py3-none-any.whl", "../semimed_monai-0.1.0-py3-none-any.whl", "a.whl", "", None)
+
+
 @pytest.mark.parametrize(
-    "strange", [{"name": "../knees"}, {"version": "../1"}, {"wheel": "../a.whl"}, {"size": 0}, {"size": "all"}]
+    "strange",
+    [
+        *({"name": name} for name in ("../knees", "knees\n", "", None)),
+        *({"version": version} for version in ("../1", "1.0", None)),
+        *({kind: size} for kind in ("size", "unpacked") for size in SIZES),
+        *({"sha256": digest} for digest in ("\x1b[2J", "0" * 63, None)),
+        *({"task": task} for task in ("grading\x1b[2J", "grading\nknees 9.9.9", None)),
+        *({"wheel": wheel} for wheel in (*WHEELS, "semimed_monai-0.2.0-py3-none-any.whl")),
+        {"version": "0.9.0"},  # once more
+    ],
+    ids=lambda strange: ascii(strange)[:40],
 )
-def test_an_index_that_leads_elsewhere(built: Path, tmp_path: Path, strange: dict[str, Any]) -> None:
+def test_an_index_that_leads_elsewhere(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], strange: dict[str, Any]
+) -> None:
     rewrite(built, lambda entry: entry.update(strange))
+    refuse(built, tmp_path, capsys)
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        *({"file": wheel} for wheel in (*WHEELS, "semimed_monai-0.1.0-py3-none-any; reboot.whl")),
+        *({"size": size} for size in SIZES),
+        {"sha256": "\x1b[2J"},
+    ],
+    ids=lambda strange: ascii(strange)[:40],
+)
+def test_an_index_of_strange_wheels(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], strange: dict[str, Any]
+) -> None:
+    index = json.loads((built / "index.json").read_text())
+    index["wheels"].append({**index["wheels"][0], "file": "semimed_monai-0.2.0-py3-none-any.whl", **strange})
+    (built / "index.json").write_text(json.dumps(index))
+    refuse(built, tmp_path, capsys)
+
+
+@pytest.mark.parametrize("bundles", [[], [[]], [{"\x1b[2J": 1}], None])
+def test_an_index_without_bundles(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], bundles: object
+) -> None:
+    index = json.loads((built / "index.json").read_text())
+    (built / "index.json").write_text(json.dumps({**index, "bundles": bundles}))
+    refuse(built, tmp_path, capsys)
+
+
+def refuse(built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One message, of one line that shows what it names."""
+    for command in (["list"], ["fetch", "knees", "--to", str(tmp_path / "got")]):
+        with pytest.raises(SystemExit) as ended:
+            main([*command, "--from", str(built)])
+        said = capsys.readouterr()
+        assert (ended.value.code, said.out) == (1, "")
+        assert said.err.startswith(f"error: {built / 'index.json'} is no index of a zoo (")
+        assert said.err.removesuffix("\n").isprintable()
+    assert not (tmp_path / "got").exists()
+
+
+def test_an_index_beyond_all_measure(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("semimed_monai.zoo.index._LARGEST_INDEX", 10_000)
+    index = (built / "index.json").read_text()
+    (built / "index.json").write_text(" " * (10_000 - len(index)) + index)
+    fetch("knees", Store(str(built)), tmp_path / "got")
+    (built / "index.json").write_text(" " * 10_000 + index)
     with pytest.raises(ValueError, match="is no index of a zoo"):
         fetch("knees", Store(str(built)), tmp_path / "got")
-    assert not (tmp_path / "got").exists()
 
 
 def test_a_server_that_dies_on_the_way(built: Path, tmp_path: Path) -> None:
