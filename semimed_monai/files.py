@@ -6,6 +6,7 @@ import csv
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,7 +58,8 @@ def whole(path: str | Path) -> Iterator[Path]:
 def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Iterator[Path]:
     """The same for a folder of files: a hidden folder beside it takes its name, and its place, at the end.
 
-    One in which nothing was put is left out. After an error nothing is left, nor a folder above it that was made.
+    One in which nothing was put is left out. After an error nothing is left, nor a folder above it that was made; what
+    only a killed process leaves is mended first.
 
     >>> from tempfile import mkdtemp
     >>> with whole_folder(Path(mkdtemp()) / "images", lambda file: file.suffix == ".png") as draft:
@@ -73,6 +75,7 @@ def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Itera
     """
     path = Path(path)
     path = path.resolve() if path.is_symlink() else path
+    put_back(path)
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path} is a file, and a folder is to be written there: give another name")
     if kept := [file for file in path.rglob("*") if file.is_symlink() or (file.is_file() and not replaceable(file))]:
@@ -82,7 +85,6 @@ def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Itera
     draft, old = (path.with_name(f".{os.getpid()}.{kind}.{path.name}") for kind in ("new", "old"))
     made = [folder for folder in path.parents if not folder.exists()]
     try:
-        shutil.rmtree(draft, ignore_errors=True)  # of a process that had this number, and was killed
         draft.mkdir(parents=True)
         yield draft
         if any(draft.iterdir()):
@@ -102,6 +104,37 @@ def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Itera
         for folder in made:
             with suppress(OSError):  # somebody else has put something there
                 folder.rmdir()
+
+
+def put_back(path: Path) -> None:
+    """Mend what a process that was killed has left of a folder written whole: between one name and the other the old
+    folder comes back, and drafts go. For whoever looks into the folder before it writes.
+    """
+    path = path.resolve()
+    if not path.parent.is_dir():
+        return
+    named = re.compile(rf"\.(\d{{1,9}})\.(old|new)\.{re.escape(path.name)}")
+    found = [(file, match) for file in path.parent.iterdir() if (match := named.fullmatch(file.name))]
+    left = {file: match[2] for file, match in found if _is_dead(int(match[1]))}
+    for file, kind in left.items():
+        if kind == "old" and not path.exists():
+            with suppress(FileNotFoundError):  # another process has put it back
+                file.rename(path)
+    for file in left:
+        shutil.rmtree(file, ignore_errors=True)  # gone already where it was put back
+
+
+def _is_dead(number: int) -> bool:
+    """Whether no other process has this number; what has this one's is of one that had it before."""
+    if number == os.getpid():
+        return True
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's
+        return False
+    return False
 
 
 class _UnwritableError(OSError):

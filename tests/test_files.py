@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,6 +139,47 @@ def test_between_one_name_and_the_other_the_old_folder_comes_back(
     with pytest.raises(KeyboardInterrupt):
         _folder_with(path, "new.png")
     assert [file.name for file in path.iterdir()] == ["old.png"]
+    assert [file.name for file in tmp_path.iterdir()] == ["pictures"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from semimed_monai.files import whole_folder
+rename = Path.rename
+def rename_or_die(file, target):
+    if ".new." in file.name:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(file, target)
+Path.rename = rename_or_die
+with whole_folder(Path(sys.argv[1]), bool) as folder:
+    (folder / "half.png").touch()
+"""
+
+
+def test_what_a_killed_process_has_left_is_mended_by_the_next(tmp_path: Path) -> None:
+    """Between one name and the other nobody can be told to put anything back; who lives is left alone."""
+    path, link = tmp_path / "pictures", tmp_path / "link"
+    _folder_with(path, "old.png")
+    link.symlink_to(path)
+    assert subprocess.run([sys.executable, "-c", KILLED, path], check=False).returncode == -signal.SIGKILL
+    assert not path.exists()
+    others = {f".{os.getppid()}.new.pictures", f".{os.getppid()}.old.pictures", ".1.old.x.pictures", ".old.pictures"}
+    for name in others:
+        (tmp_path / name).mkdir()
+    with pytest.raises(KeyError):
+        _folder_with(link, "half.png", KeyError("other"))
+    assert [file.name for file in path.iterdir()] == ["old.png"]
+    assert {file.name for file in tmp_path.iterdir()} == {"link", "pictures", *others}
+
+
+def test_a_number_of_a_killed_process_comes_again(tmp_path: Path) -> None:
+    path, old = tmp_path / "pictures", tmp_path / f".{os.getpid()}.old.pictures"
+    _folder_with(path, "new.png")
+    old.mkdir()
+    (old / "old.png").touch()
+    _folder_with(path, "newer.png")
+    assert [file.name for file in path.iterdir()] == ["newer.png"]
     assert [file.name for file in tmp_path.iterdir()] == ["pictures"]
 
 

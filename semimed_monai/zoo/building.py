@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from semimed_monai.files import digest_of, whole_folder
+from semimed_monai.files import digest_of, put_back, whole_folder
 from semimed_monai.zoo.bundles import Bundle
 from semimed_monai.zoo.catalogue import write_catalogue
 from semimed_monai.zoo.index import FILE, Entry, Index, Wheel, is_ours
@@ -42,6 +42,7 @@ def build(bundles: Sequence[Bundle], out: Path, url: str, wheel: Path | None = N
     """
     _refuse_twins(bundles)
     _refuse_links(bundles)
+    put_back(out)
     there = (out / FILE).is_file()
     before = Index.read(Store(str(out))) if there else Index([], [])
     ours = {FILE, MODEL_INFO, CATALOGUE, *(one.file for one in before.files)} if there else set()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from semimed_monai.files import digest_of, require_room, whole_folder
+from semimed_monai.files import digest_of, put_back, require_room, whole_folder
 from semimed_monai.zoo.bundles import METADATA, Bundle
 from semimed_monai.zoo.index import Entry, Index
 from semimed_monai.zoo.store import Store
@@ -44,6 +44,7 @@ def fetch(wanted: str, store: Store, folder: Path) -> tuple[Path, Entry]:
     target = folder / entry.name
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise ValueError(f"{target} is a link or a file, and no fetched bundle: move it, or fetch into another folder")
+    put_back(target)
     known = _fetched_files(target)
     with whole_folder(target, lambda file: known.get(str(file.relative_to(target))) in (digest_of(file), "")) as draft:
         archive = draft / entry.file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,3 +82,15 @@ def copy_of() -> Callable[[str, Path], Path]:
         return folder / name
 
     return copy
+
+
+@pytest.fixture
+def between_names() -> Callable[[Path], None]:
+    """between_names(folder): as a process leaves it that was killed while it replaced the folder."""
+
+    def leave(folder: Path) -> None:
+        with subprocess.Popen(["true"]) as dead:
+            pass
+        folder.rename(folder.with_name(f".{dead.pid}.old.{folder.name}"))
+
+    return leave

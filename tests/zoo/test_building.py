@@ -144,6 +144,15 @@ def test_after_an_error_the_old_zoo_is_there(
     assert [path.name for path in built.parent.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_killed_build_loses_no_version(
+    built: Path, make_bundle: Callable[..., Path], wheel: Path, between_names: Callable[[Path], None]
+) -> None:
+    between_names(built)
+    build([Bundle(make_bundle("chests"))], built, URL, wheel)
+    assert {"chests_v0.1.0.zip", "knees_v0.9.0.zip", "knees_v0.10.0.zip"} < set(contents(built))
+    assert [path.name for path in built.parent.iterdir() if path.name.startswith(".")] == []
+
+
 def test_what_cannot_be_packed_is_said(make_bundle: Callable[..., Path], wheel: Path, tmp_path: Path) -> None:
     folder, out = make_bundle(), tmp_path / "zoo"
     with pytest.raises(ValueError, match=r"two of the bundles are called knees"):

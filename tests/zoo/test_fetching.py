@@ -436,6 +436,17 @@ def test_ctrl_c_leaves_what_there_was(built: Path, tmp_path: Path, older: bool) 
     assert not older or nothing_but(tmp_path / "got", "knees")
 
 
+def test_a_killed_fetch_is_mended_by_the_next(
+    built: Path, tmp_path: Path, between_names: Callable[[Path], None]
+) -> None:
+    store, got = Store(str(built)), tmp_path / "got"
+    fetch("knees==0.9.0", store, got)
+    between_names(got / "knees")
+    fetch("knees", store, got)
+    assert readme(got) == NEW
+    assert nothing_but(got, "knees")
+
+
 class Asked(Store):
     """Whoever is asked for a file writes that down."""
 
