@@ -58,10 +58,10 @@ def fetch(wanted: str, store: Store, folder: Path) -> tuple[Path, Entry]:
 
 
 def _fetched_files(target: Path) -> dict[str, str]:
-    """The digest of each file that was fetched; of the note itself none."""
+    """The digest of each file that was fetched; of the note itself none. A damaged note tells of no file."""
     try:
-        files: dict[str, str] = json.loads((target / NOTE).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError):
+        files = dict(json.loads((target / NOTE).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {}
     return {**files, NOTE: ""}
 

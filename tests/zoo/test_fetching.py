@@ -499,6 +499,18 @@ def test_what_was_changed_is_not_lost(built: Path, tmp_path: Path) -> None:
         fetch("knees", store, got / "linked")
 
 
+@pytest.mark.parametrize(
+    "note", ["", "{", "[1]", "{}", "1", '{"files": null}', '{"files": [1]}', '{"files": "all"}', "[" * 100_000]
+)
+def test_a_damaged_note_tells_of_no_file(built: Path, tmp_path: Path, note: str) -> None:
+    got, store = tmp_path / "got", Store(str(built))
+    fetch("knees==0.9.0", store, got)
+    (got / "knees" / ".fetched.json").write_text(note)
+    with pytest.raises(ValueError, match=r"got/knees holds .*, which this command did not write"):
+        fetch("knees", store, got)
+    assert readme(got) == OLD
+
+
 def test_the_commands(built: Path, serving: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(built) as address:
         main(["list", "--from", address])
