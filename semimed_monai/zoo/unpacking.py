@@ -7,6 +7,7 @@ Looked for: `zipfile.extractall` cleans names silently, and writes as much as a 
 from __future__ import annotations
 
 import lzma
+import shutil
 import stat
 import zipfile
 import zlib
@@ -80,14 +81,9 @@ def _place(entry: zipfile.ZipInfo, name: str) -> PurePosixPath:
 
 
 def _extract(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
-    """One file, of the size that the zip says; its reader compares the checksum at its end."""
+    """One file; its reader gives no more than the size that the zip says, and compares the checksum at its end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    left = entry.file_size
     with opened.open(entry) as source, path.open("xb") as file:
-        while part := source.read(_PART):
-            left -= len(part)
-            if left < 0:
-                raise ValueError(f"{entry.filename!r} in it is larger than it says")
-            file.write(part)
-    if left:
-        raise ValueError(f"{entry.filename!r} in it is smaller than it says")
+        shutil.copyfileobj(source, file, _PART)
+        if file.tell() < entry.file_size:
+            raise ValueError(f"{entry.filename!r} in it is smaller than it says")

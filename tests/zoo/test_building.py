@@ -58,13 +58,14 @@ def test_what_is_packed_and_what_is_not(make_bundle: Callable[..., Path], wheel:
 
 
 def test_the_same_bytes_whatever_the_clock_the_umask_and_the_order(
-    make_bundle: Callable[..., Path], wheel: Path, tmp_path: Path
+    make_bundle: Callable[..., Path], wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = make_bundle()
+    folder, found = make_bundle(), Path.rglob
     build([Bundle(folder)], tmp_path / "one", URL, wheel)
+    monkeypatch.setattr(Path, "rglob", lambda *given: sorted(found(*given), reverse=True))
     before = os.umask(0o077)
     try:
-        for file in sorted(Bundle(folder).files, reverse=True):  # the files made anew, in another order
+        for file in Bundle(folder).files:  # made anew
             content = (folder / file).read_bytes()
             (folder / file).unlink()
             (folder / file).write_bytes(content)
@@ -104,12 +105,22 @@ def test_other_versions_and_bundles_stay(built: Path, make_bundle: Callable[...,
         ("knees", "0.9.0"),
         ("knees", "0.10.0"),
     ]
+    info = json.loads((built / "model_info.json").read_text())
+    assert list(info) == ["chests_v0.1.0", "knees_v0.9.0", "knees_v0.10.0"]
     assert (built / "knees_v0.9.0.zip").read_bytes() == old
     assert [one.file for one in index.wheels] == ["semimed_monai-0.1.0-py3-none-any.whl", newer.name]
     assert set(contents(built)) == {
         *("index.json", "index.html", "model_info.json", "chests_v0.1.0.zip", "knees_v0.9.0.zip", "knees_v0.10.0.zip"),
         *(one.file for one in index.wheels),
     }
+
+
+def test_a_wheel_of_which_no_bundle_is_left_goes(make_bundle: Callable[..., Path], wheel: Path, tmp_path: Path) -> None:
+    bundle, zoo = Bundle(make_bundle()), tmp_path / "zoo"
+    build([bundle], zoo, URL, wheel)
+    newer = wheel.rename(wheel.with_name("semimed_monai-0.2.0-py3-none-any.whl"))
+    assert [one.file for one in build([bundle], zoo, URL, newer).wheels] == [newer.name]
+    assert not (zoo / wheel.name).exists()
 
 
 def test_a_version_means_one_content(built: Path, make_bundle: Callable[..., Path], wheel: Path) -> None:

@@ -130,6 +130,10 @@ def use_backslashes(built: Path) -> None:
     plant(built, lambda archive: archive.writestr("knees/..\\..\\stolen.txt", "stolen"))
 
 
+def be_on_a_drive(built: Path) -> None:
+    plant(built, lambda archive: archive.writestr("knees/c:/stolen.txt", "stolen"))
+
+
 def be_elsewhere(built: Path) -> None:
     plant(built, lambda archive: archive.writestr("hips/configs/metadata.json", "{}"))
 
@@ -219,6 +223,7 @@ FAULTS = {
     climb: r"the zip of knees is refused.*'knees/\.\./\.\./stolen\.txt', which is not in knees/",
     be_absolute: r"refused.*'/tmp/stolen\.txt', which is not in knees/",
     use_backslashes: r"refused.*stolen\.txt', which is not in knees/",
+    be_on_a_drive: r"refused.*'knees/c:/stolen\.txt', which is not in knees/",
     be_elsewhere: r"refused.*'hips/configs/metadata\.json', which is not in knees/",
     link: r"refused.*'knees/models' in it is a link or a device",
     be_a_bomb: r"refused.*1 files of 10000000 bytes out of \d+ are more than a bundle has",
@@ -266,18 +271,18 @@ def test_a_zip_of_more_than_a_bundle_has(tmp_path: Path, monkeypatch: pytest.Mon
     assert (tmp_path / "9000/big").read_bytes() == (tmp_path / "big").read_bytes()
 
 
-def test_a_file_that_is_longer_than_its_zip_says(tmp_path: Path) -> None:
-    """The sizes of its directory are lies, as a bomb's are: what comes out is counted, and compared."""
+@pytest.mark.parametrize(("lie", "message"), [(90, "Bad CRC-32"), (9090, "'knees/big' in it is smaller than it says")])
+def test_a_file_of_another_size_than_its_zip_says(tmp_path: Path, lie: int, message: str) -> None:
+    """The sizes of its directory are lies, as a bomb's are; the checksum is right."""
     (tmp_path / "big").write_bytes(b"\0" * 9000)
     write_zip(tmp_path / "a.zip", {"knees/big": tmp_path / "big"})
     content = (tmp_path / "a.zip").read_bytes()
-    honest, lie = (9000).to_bytes(4, "little"), (90).to_bytes(4, "little")
-    place = content.rindex(honest)
-    (tmp_path / "a.zip").write_bytes(content[:place] + lie + content[place + 4 :])
+    place = content.rindex((9000).to_bytes(4, "little"))
+    (tmp_path / "a.zip").write_bytes(content[:place] + lie.to_bytes(4, "little") + content[place + 4 :])
     (tmp_path / "out").mkdir()
-    with pytest.raises(ValueError, match="the zip of knees is refused"):
-        unpack(tmp_path / "a.zip", "knees", 90, tmp_path / "out")
-    assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*") if file.is_file()) <= 90
+    with pytest.raises(ValueError, match=f"the zip of knees is refused.*{message}"):
+        unpack(tmp_path / "a.zip", "knees", lie, tmp_path / "out")
+    assert sum(file.stat().st_size for file in (tmp_path / "out").rglob("*") if file.is_file()) <= lie
 
 
 def test_a_dead_server(tmp_path: Path, free_port: int) -> None:
@@ -393,6 +398,22 @@ def test_a_server_that_dies_on_the_way(built: Path, tmp_path: Path) -> None:
                 fetch("knees", store, tmp_path / "got")
         finally:
             server.shutdown()
+    assert not (tmp_path / "got").exists()
+
+
+class Endless(Store):
+    """A zip that never ends."""
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        with super().open(name) as file:
+            parts = iter([bytes(1 << 20)] * 3)
+            yield type("Flood", (), {"read": lambda _, size: next(parts)})() if name.endswith(".zip") else file
+
+
+def test_a_server_that_never_ends_is_cut_off(built: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"knees_v0\.10\.0\.zip is not the file of the zoo's index"):
+        fetch("knees", Endless(str(built)), tmp_path / "got")
     assert not (tmp_path / "got").exists()
 
 
