@@ -151,9 +151,8 @@ def _cannot_write(path: Path, error: OSError) -> OSError:
         named = Path(os.fsdecode(error.filename))
         if not (named.is_relative_to(path.parent) or path.is_relative_to(named)):
             return error
-    return _UnwritableError(
-        f"{path} cannot be written ({error.strerror or error}): make room there, or give another folder"
-    )
+    remedy = "make room there" if error.errno in _FULL else "put that right"
+    return _UnwritableError(f"{path} cannot be written ({error.strerror or error}): {remedy}, or give another folder")
 
 
 def require_room(folder: Path, needed: int) -> None:

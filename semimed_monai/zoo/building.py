@@ -48,8 +48,9 @@ def build(bundles: Sequence[Bundle], out: Path, url: str, wheel: Path | None = N
     ours = {FILE, MODEL_INFO, CATALOGUE, *(one.file for one in before.files)} if there else set()
     with whole_folder(out, lambda file: file.name in ours and file.parent.samefile(out)) as draft:
         made = _add_wheel(draft, wheel)
-        progress = tqdm(bundles, desc="packing", unit="bundle", file=sys.stderr, disable=len(bundles) < 2)
-        packed = [_pack(bundle, draft, made.file) for bundle in progress]
+        hidden = len(bundles) < 2 or None  # None hides it where there is no terminal
+        with tqdm(bundles, desc="packing", unit="bundle", file=sys.stderr, disable=hidden) as progress:
+            packed = [_pack(bundle, draft, made.file) for bundle in progress]
         _refuse_changed([*packed, made], before, out)
         index = _with_kept(packed, made, before, out, draft)
         index.refuse_strange()  # nobody could read it

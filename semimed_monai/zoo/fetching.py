@@ -82,7 +82,7 @@ def _note(entry: Entry, draft: Path) -> str:
 def _download(entry: Entry, store: Store, archive: Path) -> None:
     """The zip, no byte longer than it is to be, and those that it is to be."""
     digest, left = hashlib.sha256(), entry.size
-    bar = tqdm(total=entry.size, desc=entry.file, unit="B", unit_scale=True, file=sys.stderr, leave=False)
+    bar = tqdm(total=entry.size, desc=entry.file, unit="B", unit_scale=True, file=sys.stderr, disable=None, leave=False)
     with bar, archive.open("wb") as file, store.open(entry.file) as source:
         while left >= 0 and (part := source.read(_PART)):
             left -= len(part)

@@ -50,7 +50,7 @@ class Store:
     def _answered(self, name: str) -> Iterator[IO[bytes]]:
         address = self.address(name)
         try:
-            with urllib.request.urlopen(address, timeout=SECONDS) as answer:  # noqa: S310 - http or https, see above
+            with _asked(address) as answer:
                 yield answer
         except urllib.error.HTTPError as error:
             raise FileNotFoundError(
@@ -74,3 +74,12 @@ class Store:
             )
         with path.open("rb") as file:
             yield file
+
+
+def _asked(address: str) -> IO[bytes]:
+    """The answer; an address that cannot be read is one error here, and not of urllib's many kinds."""
+    try:
+        answer: IO[bytes] = urllib.request.urlopen(address, timeout=SECONDS)  # noqa: S310 - http or https, see above
+    except ValueError as error:
+        raise urllib.error.URLError(error) from error
+    return answer

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,15 @@ def between_names() -> Callable[[Path], None]:
         folder.rename(folder.with_name(f".{dead.pid}.old.{folder.name}"))
 
     return leave
+
+
+@pytest.fixture
+def console() -> Callable[[bool], StringIO]:
+    """console(True): stderr as a terminal has it, console(False): as a log."""
+
+    def make(terminal: bool) -> StringIO:
+        text = StringIO()
+        text.isatty = lambda: terminal  # type: ignore[method-assign]
+        return text
+
+    return make

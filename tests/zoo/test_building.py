@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
+import sys
 import zipfile
 from collections.abc import Callable
 from hashlib import sha1, sha256
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -153,6 +156,29 @@ def test_after_an_error_the_old_zoo_is_there(
         build([Bundle(make_bundle("chests"))], built, URL, wheel)
     assert contents(built) == before
     assert [path.name for path in built.parent.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_an_error_has_a_line_of_its_own(
+    make_bundle: Callable[..., Path],
+    wheel: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    console: Callable[[bool], StringIO],
+    terminal: bool,
+) -> None:
+    """The bar, which only a terminal has, ends before it."""
+    bundles = [Bundle(make_bundle(name)) for name in ("chests", "knees")]
+
+    def stop(path: Path, files: dict[str, Path]) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("semimed_monai.zoo.building.write_zip", stop)
+    monkeypatch.setattr(sys, "stderr", said := console(terminal))
+    with pytest.raises(OSError, match=r"zoo cannot be written \(No space left.*\): make room") as raised:
+        build(bundles, tmp_path / "zoo", URL, wheel)
+    assert raised.value.__traceback__ is not None  # which holds whatever has not been closed
+    assert said.getvalue().endswith("\n") is terminal
 
 
 def test_a_killed_build_loses_no_version(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import StringIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,6 +54,15 @@ def plant(built: Path, fill: Callable[[zipfile.ZipFile], None]) -> None:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     facts = {"size": path.stat().st_size, "sha256": sha256(path.read_bytes()).hexdigest(), "unpacked": unpacked}
     rewrite(built, lambda entry: entry.update(facts))
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_bar_is_for_a_terminal(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, console: Callable[[bool], StringIO], terminal: bool
+) -> None:
+    monkeypatch.setattr(sys, "stderr", said := console(terminal))
+    fetch("knees", Store(str(built)), tmp_path / "got")
+    assert ("knees_v0.10.0.zip" in said.getvalue()) is terminal
 
 
 @pytest.mark.parametrize("served", [False, True])
@@ -292,6 +304,22 @@ def test_a_dead_server(tmp_path: Path, free_port: int) -> None:
     with pytest.raises(FileNotFoundError, match=r"there is no .*index\.json: give a folder that"):
         fetch("knees", Store(str(tmp_path)), tmp_path / "got")
     assert not (tmp_path / "got").exists()
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://..x", "http://127.0.0.1:port", "http://a b"])
+def test_an_address_that_is_none(address: str) -> None:
+    with pytest.raises(
+        ConnectionError, match=rf"^{re.escape(address)}/index\.json cannot be had .*correct the address"
+    ):
+        Index.read(Store(f"{address}/"))
+
+
+def test_into_a_file(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        OSError, match=r"file/knees cannot be written \(Not a directory\): put that right, or give anoth"
+    ):
+        fetch("knees", Store(str(built)), tmp_path / "file")
 
 
 def test_a_server_of_something_else(built: Path, serving: Any, tmp_path: Path) -> None:
