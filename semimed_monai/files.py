@@ -6,6 +6,7 @@ import csv
 import errno
 import hashlib
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -82,7 +83,7 @@ def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Itera
         raise ValueError(
             f"{path} holds {kept[0].relative_to(path)}, which this command did not write: move it, or write elsewhere"
         )
-    draft, old = (path.with_name(f".{os.getpid()}.{kind}.{path.name}") for kind in ("new", "old"))
+    draft, old = (path.with_name(f".{os.getpid()}@{platform.node()}.{kind}.{path.name}") for kind in ("new", "old"))
     made = [folder for folder in path.parents if not folder.exists()]
     try:
         draft.mkdir(parents=True)
@@ -108,12 +109,13 @@ def whole_folder(path: str | Path, replaceable: Callable[[Path], bool]) -> Itera
 
 def put_back(path: Path) -> None:
     """Mend what a process that was killed has left of a folder written whole: between one name and the other the old
-    folder comes back, and drafts go. For whoever looks into the folder before it writes.
+    folder comes back, and drafts go. For whoever looks into the folder before it writes. Of a process on another
+    machine nobody knows here whether it lives: what is its own stays.
     """
     path = path.resolve()
     if not path.parent.is_dir():
         return
-    named = re.compile(rf"\.(\d{{1,9}})\.(old|new)\.{re.escape(path.name)}")
+    named = re.compile(rf"\.(\d{{1,9}})@{re.escape(platform.node())}\.(old|new)\.{re.escape(path.name)}")
     found = [(file, match) for file in path.parent.iterdir() if (match := named.fullmatch(file.name))]
     left = {file: match[2] for file, match in found if _is_dead(int(match[1]))}
     for file, kind in left.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -167,7 +168,9 @@ def test_what_a_killed_process_has_left_is_mended_by_the_next(tmp_path: Path) ->
     link.symlink_to(path)
     assert subprocess.run([sys.executable, "-c", KILLED, path], check=False).returncode == -signal.SIGKILL
     assert not path.exists()
-    others = {f".{os.getppid()}.new.pictures", f".{os.getppid()}.old.pictures", ".1.old.x.pictures", ".old.pictures"}
+    here, elsewhere = platform.node(), f"{platform.node()}.example"
+    others = {f".{os.getppid()}@{here}.new.pictures", f".{os.getppid()}@{here}.old.pictures"}
+    others |= {f".1@{here}.old.x.pictures", f".{os.getpid()}@{elsewhere}.old.pictures", ".old.pictures"}
     for name in others:
         (tmp_path / name).mkdir()
     with pytest.raises(KeyError):
@@ -177,7 +180,7 @@ def test_what_a_killed_process_has_left_is_mended_by_the_next(tmp_path: Path) ->
 
 
 def test_a_number_of_a_killed_process_comes_again(tmp_path: Path) -> None:
-    path, old = tmp_path / "pictures", tmp_path / f".{os.getpid()}.old.pictures"
+    path, old = tmp_path / "pictures", tmp_path / f".{os.getpid()}@{platform.node()}.old.pictures"
     _folder_with(path, "new.png")
     old.mkdir()
     (old / "old.png").touch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -92,7 +93,7 @@ def between_names() -> Callable[[Path], None]:
     def leave(folder: Path) -> None:
         with subprocess.Popen(["true"]) as dead:
             pass
-        folder.rename(folder.with_name(f".{dead.pid}.old.{folder.name}"))
+        folder.rename(folder.with_name(f".{dead.pid}@{platform.node()}.old.{folder.name}"))
 
     return leave
 

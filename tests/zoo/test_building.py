@@ -259,7 +259,7 @@ def test_bundles_are_found_or_named(
         find_bundles([])
     make_bundle("knees")
     make_bundle("chests")
-    make_bundle(".123.new.hips")  # a fetch that was killed
+    make_bundle(".123@here.new.hips")  # a fetch that was killed
     assert [bundle.name for bundle in find_bundles([])] == ["chests", "knees"]
     assert [bundle.name for bundle in find_bundles([Path("bundles/knees"), "chests"])] == ["knees", "chests"]
     monkeypatch.chdir(tmp_path / "bundles" / "knees")
