@@ -11,6 +11,7 @@ from semimed_monai.zoo import Bundle
 from semimed_monai.zoo.checks import check
 
 META, TRAIN, INFER, CARD = "configs/metadata.json", "configs/train.json", "configs/inference.json", "docs/README.md"
+NETWORK = "models/network.json"
 PRED, IMAGE, ANSWER = (f"network_data_format#{name}" for name in ("outputs#pred", "inputs#image", "outputs#answer"))
 
 Plant = Callable[[Path], object]

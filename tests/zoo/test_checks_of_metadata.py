@@ -8,7 +8,24 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft7Validator
-from planting import ANSWER, IMAGE, INFER, META, PRED, Fault, assert_found, both, change, drop, put, put_last, say
+from planting import (
+    ANSWER,
+    IMAGE,
+    INFER,
+    META,
+    NETWORK,
+    PRED,
+    TRAIN,
+    Fault,
+    assert_found,
+    both,
+    change,
+    drop,
+    put,
+    put_last,
+    say,
+    write,
+)
 
 from semimed_monai.zoo import Bundle
 from semimed_monai.zoo.bundles import VERSION, is_version
@@ -102,6 +119,17 @@ FAULTS: dict[str, Fault] = {
         META,
         "eval_metrics/command does not stand in",
     ),
+    "weights of other classes": (
+        write(NETWORK, '{"classes": ["abnormal", "normal"]}'),
+        NETWORK,
+        "its card has the classes abnormal, normal, and configs/inference.json normal, abnormal",
+    ),
+    "weights for coloured input": (
+        write(NETWORK, '{"arguments": {"in_channels": 3}}'),
+        META,
+        "inputs/image has 1 channels, and a recipe's in_channels is 3",
+    ),
+    "weights of no size": (write(NETWORK, '{"size": "320"}'), NETWORK, "its size is '320', and no whole number"),
     "another output first": (
         put_last(META, ANSWER),
         META,
@@ -148,6 +176,10 @@ OF_OTHERS: dict[str, tuple[str, Fault]] = {
         "cxr_fracture",
         (put(META, "label_classes", "0 fracture, 1 normal; boxes"), META, ORDER),
     ),
+    "a training that begins with other classes": (
+        "stsc_skin_classification",
+        (put(TRAIN, "weights_card#classes", ["NV", "MEL"]), TRAIN, "its card has the classes NV, MEL, and"),
+    ),
     "grades in another order": (
         "kl_ensemble_classification",
         (put(META, "label_classes", "0 KL 1, 1 KL 0, 2 KL 2, 3 KL 3, 4 KL 4"), META, ORDER),
@@ -159,6 +191,14 @@ OF_OTHERS: dict[str, tuple[str, Fault]] = {
 def test_classes_are_named_in_one_order(fault: str, copy_of: Callable[[str, Path], Path], tmp_path: Path) -> None:
     name, planted = OF_OTHERS[fault]
     assert_found(planted, copy_of(name, tmp_path))
+
+
+def test_no_card_is_asked_for_classes_that_inference_does_not_name(
+    copy_of: Callable[[str, Path], Path], tmp_path: Path
+) -> None:
+    folder = copy_of("cxr_fracture", tmp_path)
+    write(NETWORK, '{"classes": ["normal", "fracture"]}')(folder)
+    assert check(Bundle(folder), quick=True) == []
 
 
 @pytest.mark.parametrize("name", ["pcam_classification", "pcam_detection"])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from semimed_monai.zoo.bundles import METADATA, README, Bundle
-from semimed_monai.zoo.checks.classes import image_size, input_channels, label_names, output_names
+from semimed_monai.zoo.checks.classes import image_size, input_channels, label_names, one_naming, output_names
 from semimed_monai.zoo.checks.components import components
 from semimed_monai.zoo.checks.contents import broken_files, medical_images
 from semimed_monai.zoo.checks.finding import Finding, first_line
@@ -43,7 +43,7 @@ Checks = Mapping[str, Sequence[Check]]
 OF_FILES: Checks = {
     ".": (strange_names, links, own_places, medical_images),
     TRAIN: (properties, references, components, one_preprocessing, trains),
-    INFERENCE: (answers, shown_options),
+    INFERENCE: (answers, shown_options, one_naming),
     "experiments": (experiments,),
     README: (sections, broken_lines, commands, inline_code, dead_links),
 }

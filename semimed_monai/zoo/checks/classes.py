@@ -8,7 +8,7 @@ from typing import Any
 
 from semimed_monai.zoo.bundles import METADATA, Bundle
 from semimed_monai.zoo.checks.finding import Finding
-from semimed_monai.zoo.checks.layout import INFERENCE, TRAIN
+from semimed_monai.zoo.checks.layout import INFERENCE, NETWORK, TRAIN
 from semimed_monai.zoo.checks.recipes import section
 
 _BACKGROUND = "background"
@@ -42,9 +42,22 @@ def label_names(bundle: Bundle) -> Iterator[Finding]:
         yield Finding(bundle.name, METADATA, what, "give both the same classes in the same order")
 
 
+def one_naming(bundle: Bundle) -> Iterator[Finding]:
+    """What a training in MONAI Label begins with and what one has left name the classes as inference does without a
+    card; where inference names none, it asks no card for them.
+    """
+    wanted = _card(bundle).get("classes")
+    for file, card in ((TRAIN, section(bundle.read(TRAIN), "weights_card")), (NETWORK, _trained_card(bundle))):
+        named: Any = card.get("classes", wanted)
+        if wanted and named != wanted:
+            what = f"its card has the classes {', '.join(named)}, and {INFERENCE} {', '.join(wanted)}"
+            yield Finding(bundle.name, file, what, f"give both, and {METADATA}, the same classes in the same order")
+
+
 def input_channels(bundle: Bundle) -> Iterator[Finding]:
     """As many as the recipes' in_channels."""
-    given = (bundle.read(TRAIN).get("in_channels"), section(_card(bundle), "arguments").get("in_channels"))
+    arguments = [section(card, "arguments") for card in (_card(bundle), _trained_card(bundle))]
+    given = [owner.get("in_channels") for owner in (bundle.read(TRAIN), *arguments)]
     for name, tensor in bundle.metadata["network_data_format"]["inputs"].items():
         for count in {one for one in given if isinstance(one, int)} - {tensor["num_channels"]}:
             what = f"inputs/{name} has {tensor['num_channels']} channels, and a recipe's in_channels is {count}"
@@ -52,12 +65,16 @@ def input_channels(bundle: Bundle) -> Iterator[Finding]:
 
 
 def image_size(bundle: Bundle) -> Iterator[Finding]:
-    """The size that stands for the paper's where there is no card is the paper's."""
+    """The size that stands for the paper's where there is no card is the paper's; that of a card is a number."""
     paper = section(section(bundle.read(TRAIN), "profiles"), "paper").get("image_size")
     size = _card(bundle).get("size", paper)
     if paper is not None and size != paper:
         what = f"without a card the image is {size}, and the profile paper of {TRAIN} has {paper}"
         yield Finding(bundle.name, INFERENCE, what, "give both the same size")
+    trained = _trained_card(bundle).get("size", 0)
+    if not isinstance(trained, int):
+        what = f"its size is {trained!r}, and no whole number"
+        yield Finding(bundle.name, NETWORK, what, "take the one that training left")
 
 
 def _classes(bundle: Bundle) -> dict[str, int]:
@@ -71,6 +88,11 @@ def _classes(bundle: Bundle) -> dict[str, int]:
 def _card(bundle: Bundle) -> dict[str, Any]:
     """What inference takes where training has left no card."""
     return section(bundle.read(INFERENCE), "card")
+
+
+def _trained_card(bundle: Bundle) -> dict[str, Any]:
+    """What training has left; {} before it has."""
+    return bundle.read(NETWORK) if (bundle.folder / NETWORK).is_file() else {}
 
 
 def _names(tensor: dict[str, Any]) -> dict[int, str]:

@@ -10,7 +10,7 @@ from semimed_monai.zoo.checks.finding import Finding
 
 TRAIN, INFERENCE = "configs/train.json", "configs/inference.json"
 LICENCE = "LICENSE"
-WEIGHTS = "models/model.pt"
+WEIGHTS, NETWORK = "models/model.pt", "models/network.json"
 
 _NEEDED = {
     LICENCE: "add the licence's text",
