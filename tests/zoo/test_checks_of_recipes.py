@@ -6,15 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from planting import INFER, TRAIN, Fault, assert_found, both, change, drop, put
+from planting import INFER, TRAIN, Fault, assert_found, both, change, drop, put, write
 
 SEVERAL, EVALUATE = "configs/multi_gpu_train.json", "configs/evaluate.json"
+TENSORRT = "configs/inference_trt.json"
 OPTIONS = "it has displayable_configs, and MONAI Label then fails"
 
 FAULTS: dict[str, Fault] = {
     "an overlay that refers to what it is not over": (
-        put("configs/inference_trt.json", "network#base_path", "@pretrained"),
-        "configs/inference_trt.json",
+        put(TENSORRT, "network#base_path", "@pretrained"),
+        TENSORRT,
         "it refers to @pretrained, which it does not have",
     ),
     "another preprocessing": (
@@ -51,6 +52,41 @@ FAULTS: dict[str, Fault] = {
         put(EVALUATE, "run", ["$@test#evaluater.run()"]),
         "configs/evaluate.json",
         "it refers to @test::evaluater",
+    ),
+    "an evaluation that is none": (write(EVALUATE, "{}"), EVALUATE, "it leaves training as configs/train.json has it"),
+    "an evaluation of another size": (
+        put(EVALUATE, "image_size", "$@settings['image_size']"),
+        EVALUATE,
+        "it leaves image_size as configs/train.json has it",
+    ),
+    "several GPUs that are none": (write(SEVERAL, "{}"), SEVERAL, "it leaves network as configs/train.json has it"),
+    "images that every GPU evaluates": (
+        change(SEVERAL, '"test#dataloader#sampler"', '"test#dataloader#batch_sampler"'),
+        SEVERAL,
+        "it leaves test#dataloader#sampler as configs/train.json has it",
+    ),
+    "an engine that is none": (write(TENSORRT, "{}"), TENSORRT, "it leaves network as configs/inference.json has it"),
+    "an overlay's key that is none": (
+        put(EVALUATE, "trian", {"seed": 1}),
+        EVALUATE,
+        "configs/train.json has no 'trian': did you mean 'train'?",
+    ),
+    "a bundle that is where a command is given": (
+        put(TRAIN, "bundle_root", "."),
+        TRAIN,
+        "its bundle_root is not the component semimed_monai.recipes.bundle_root",
+    ),
+    "an inference that is where a command is given": (put(INFER, "bundle_root", "."), INFER, "its bundle_root is not"),
+    "weights that are not loaded": (
+        change(INFER, "semimed_monai.networks.load_weights", "semimed_monai.messages.show_plainly"),
+        INFER,
+        "its initialize does not load the weights",
+    ),
+    "other weights": (put(INFER, "weights", "$@output_dir + '/model.pt'"), INFER, "does not load the weights in ckpt_"),
+    "weights for another network": (
+        change(INFER, '"@network",\n            "path"', '"@network_def",\n            "path"'),
+        INFER,
+        "does not load the weights in ckpt_dir into @network",
     ),
     "an experiment with what is none": (
         put("experiments/stages.json", "overrides", {"max_epoch": 3}),

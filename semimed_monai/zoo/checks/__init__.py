@@ -32,7 +32,14 @@ from semimed_monai.zoo.checks.monai_label import answers, first_tensors, kind_of
 from semimed_monai.zoo.checks.networks import exported, prepared_images, shapes
 from semimed_monai.zoo.checks.performance import intended_use, metrics
 from semimed_monai.zoo.checks.preprocessing import one_preprocessing
-from semimed_monai.zoo.checks.recipes import experiments, properties, references
+from semimed_monai.zoo.checks.recipes import (
+    bundle_roots,
+    experiments,
+    loaded_weights,
+    overlays,
+    properties,
+    references,
+)
 
 __all__ = ["OF_FILES", "OF_METADATA", "OF_NETWORKS", "Finding", "check"]
 
@@ -42,8 +49,8 @@ Checks = Mapping[str, Sequence[Check]]
 
 OF_FILES: Checks = {
     ".": (strange_names, links, own_places, medical_images),
-    TRAIN: (properties, references, components, one_preprocessing, trains),
-    INFERENCE: (answers, shown_options, one_naming),
+    TRAIN: (properties, references, components, overlays, bundle_roots, one_preprocessing, trains),
+    INFERENCE: (answers, shown_options, one_naming, loaded_weights),
     "experiments": (experiments,),
     README: (sections, broken_lines, commands, inline_code, dead_links),
 }

@@ -8,7 +8,7 @@ from typing import Any
 from semimed_monai.zoo.bundles import Bundle
 from semimed_monai.zoo.checks.finding import Finding
 from semimed_monai.zoo.checks.layout import INFERENCE, TRAIN
-from semimed_monai.zoo.checks.recipes import section
+from semimed_monai.zoo.checks.recipes import named, section
 
 GUARDS = {"refuse_blank"}
 """Settings that refuse an image, and change none."""
@@ -47,8 +47,7 @@ def _differences(trained: dict[str, Any], used: dict[str, Any], inference: dict[
 
 def _is_the_same(name: str, trained: Any, used: Any, inference: dict[str, Any]) -> bool:
     """The same value or expression, or what training wrote into the card."""
-    if isinstance(used, str) and used.startswith("@"):
-        used = inference.get(used[1:], used)
+    used = named(inference, used)
     from_card = isinstance(used, str) and used.startswith("$@card[")
     if from_card and isinstance(trained, str) and trained.startswith(("@", "$")):
         return bool(used == f"$@card['{name}']")
