@@ -10,6 +10,7 @@ from planting import INFER, TRAIN, Fault, assert_found, both, change, drop, put,
 
 SEVERAL, EVALUATE = "configs/multi_gpu_train.json", "configs/evaluate.json"
 TENSORRT = "configs/inference_trt.json"
+MAP_ANSWER = "semimed_monai.label.MapAnswer"
 OPTIONS = "it has displayable_configs, and MONAI Label then fails"
 
 FAULTS: dict[str, Fault] = {
@@ -132,12 +133,47 @@ FAULTS: dict[str, Fault] = {
     "nothing that reads a request": (
         drop(INFER, "pre_transforms"),
         INFER,
-        "pre_transforms is no list that begins with",
+        'pre_transforms is not [{"_target_": "semimed_monai.label.ReadRequest"',
     ),
     "nothing that makes a reply": (
         put(INFER, "post_transforms", ["@preprocessing"]),
         INFER,
-        "post_transforms is no list that ends with a component of semimed_monai.label",
+        'post_transforms is not [{"_target_": "semimed_monai.label.MapAnswer"',
+    ),
+    "a request prepared otherwise": (
+        change(INFER, '"preprocessing": "@preprocessing"', '"preprocessing": "@dataset#transform"'),
+        INFER,
+        "pre_transforms is not",
+    ),
+    "a request that is read too late": (
+        change(INFER, '"pre_transforms": [', '"pre_transforms": ["@preprocessing",'),
+        INFER,
+        "pre_transforms is not",
+    ),
+    "a volume as one image": (
+        put(INFER, "inferer", {"_target_": "SimpleInferer"}),
+        INFER,
+        'inferer is not {"_target_": "semimed_monai.label.SlicesInferer"',
+    ),
+    "an answer without its classes": (
+        put(INFER, "post_transforms", [{"_target_": MAP_ANSWER, "threshold": "@threshold"}]),
+        INFER,
+        "post_transforms is not",
+    ),
+    "an answer of another threshold": (
+        change(INFER, '"@threshold",\n            "classes"', '0.1,\n            "classes"'),
+        INFER,
+        "post_transforms is not",
+    ),
+    "an answer of another output": (
+        put(INFER, "post_transforms", [{"_target_": "semimed_monai.label.ClassAnswer"}]),
+        INFER,
+        "which make an answer of labels",
+    ),
+    "a map for a mask": (
+        put(INFER, "post_transforms", [{"_target_": "semimed_monai.label.MaskAnswer"}]),
+        INFER,
+        "which make an answer of labels",
     ),
     "handlers elsewhere": (put(TRAIN, "train#handlers", "%validate#handlers"), TRAIN, "train#handlers is no list of"),
     "a handler elsewhere": (put(TRAIN, "train#handlers", ["@tracked"]), TRAIN, "train#handlers is no list of objects"),
@@ -149,3 +185,8 @@ FAULTS: dict[str, Fault] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(fault: str, copy_of: Callable[[str, Path], Path], tmp_path: Path) -> None:
     assert_found(FAULTS[fault], copy_of("pcam", tmp_path))
+
+
+def test_classes_are_not_answered_as_a_map(copy_of: Callable[[str, Path], Path], tmp_path: Path) -> None:
+    plant = put(INFER, "post_transforms", [{"_target_": MAP_ANSWER, "threshold": "@threshold"}])
+    assert_found((plant, INFER, "which make an answer of classes"), copy_of("stsc_skin_classification", tmp_path))

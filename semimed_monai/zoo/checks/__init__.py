@@ -50,14 +50,14 @@ Checks = Mapping[str, Sequence[Check]]
 OF_FILES: Checks = {
     ".": (strange_names, links, own_places, medical_images),
     TRAIN: (properties, references, components, overlays, bundle_roots, one_preprocessing, trains),
-    INFERENCE: (answers, shown_options, one_naming, loaded_weights),
+    INFERENCE: (shown_options, one_naming, loaded_weights),
     "experiments": (experiments,),
     README: (sections, broken_lines, commands, inline_code, dead_links),
 }
 
 OF_METADATA: Checks = {
     METADATA: (versions, channels, output_names, label_names, input_channels, first_tensors, kind_of_model),
-    INFERENCE: (image_size,),
+    INFERENCE: (image_size, answers),
     README: (metrics, intended_use),
     LICENCE: (licences,),
 }

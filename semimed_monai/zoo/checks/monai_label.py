@@ -6,6 +6,7 @@ stands in its monailabel/tasks/infer/bundle.py and monailabel/tasks/train/bundle
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from monai.bundle import ConfigParser
 from semimed_monai.zoo.bundles import METADATA, Bundle
 from semimed_monai.zoo.checks.finding import Finding
 from semimed_monai.zoo.checks.layout import INFERENCE, TRAIN
+from semimed_monai.zoo.checks.recipes import section
 
 _REPLACED = ("network", "train#dataset#data", "validate#dataset#data", "run")
 """What a training in the app replaces or begins with, beside what MONAI itself asks of a recipe."""
@@ -22,17 +24,42 @@ _KINDS = ("deepedit", "deepgrow", "detection", "segmentation", "classification")
 """Of models, in the order in which the app looks for them in a folder's name."""
 
 _ANSWER = "answer"
-_OURS = "semimed_monai.label."
+
+_ASKED = {
+    "pre_transforms": [{"_target_": "semimed_monai.label.ReadRequest", "preprocessing": "@preprocessing"}],
+    "inferer": {"_target_": "semimed_monai.label.SlicesInferer", "batch_size": "@batch_size"},
+}
+"""How every bundle reads a request, and runs its network on all slices."""
+
+_OF_IMAGES = {"plane", "aspect"}
+"""What an answer is told of how images lie."""
 
 
 def answers(bundle: Bundle) -> Iterator[Finding]:
-    """Requests are read, and replies made, by what knows the app's form."""
-    config = bundle.read(INFERENCE)
-    for key, place, does in (("pre_transforms", 0, "begin"), ("post_transforms", -1, "end")):
-        steps = config.get(key)
-        if not (isinstance(steps, list) and steps and _target(steps[place]).startswith(_OURS)):
-            what = f"{key} is no list that {does}s with a component of {_OURS[:-1]}"
-            yield Finding(bundle.name, INFERENCE, what, f"let it {does} with one: MONAI Label calls these transforms")
+    """Requests are read, run and answered in the app's form, and answered by what outputs/answer is."""
+    config, outputs = bundle.read(INFERENCE), bundle.metadata["network_data_format"]["outputs"]
+    for key, form in _ASKED.items():
+        if config.get(key) != form:
+            yield Finding(bundle.name, INFERENCE, f"{key} is not {json.dumps(form)}", "write it so for MONAI Label")
+    steps = [
+        {name: value for name, value in step.items() if name not in _OF_IMAGES} if isinstance(step, dict) else step
+        for step in config.get("post_transforms", ())
+    ]
+    kind = outputs.get(_ANSWER, {}).get("format")
+    forms = _answering(kind, "classes" in section(config, "card"))
+    if steps not in forms:
+        what = f"post_transforms is not {' or '.join(map(json.dumps, forms))}, which make an answer of {kind}"
+        yield Finding(bundle.name, INFERENCE, what, f"write it so for MONAI Label, or correct the format in {METADATA}")
+
+
+def _answering(kind: str | None, of_classes: bool) -> list[list[Any]]:
+    """What post_transforms may be for an answer of this format."""
+    if kind == "classes":
+        return [[{"_target_": "semimed_monai.label.ClassAnswer"}]]
+    answer = {"_target_": "semimed_monai.label.MapAnswer", "threshold": "@threshold"}
+    if of_classes:
+        answer["classes"] = "$@card['classes']"
+    return [[answer], ["@postprocessing", {"_target_": "semimed_monai.label.MaskAnswer"}]]
 
 
 def trains(bundle: Bundle) -> Iterator[Finding]:
@@ -72,7 +99,3 @@ def kind_of_model(bundle: Bundle) -> Iterator[Finding]:
     if gives and taken != ("classification" if gives == "classes" else "segmentation"):
         what = f"MONAI Label takes a bundle of this name for one of {taken}, and outputs/{_ANSWER} is of {gives}"
         yield Finding(bundle.name, METADATA, what, "rename the folder, or correct the format")
-
-
-def _target(step: Any) -> str:
-    return str(step.get("_target_")) if isinstance(step, dict) else ""
