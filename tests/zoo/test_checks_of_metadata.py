@@ -64,6 +64,11 @@ FAULTS: dict[str, Fault] = {
         META,
         "outputs/answer: 4 values, and channel_def names 0, 1, 2",
     ),
+    "a label map of two channels": (
+        put(META, f"{ANSWER}#num_channels", 2),
+        META,
+        "outputs/answer: a label map of 2 channels",
+    ),
     "classes in another order": (
         put(META, f"{PRED}#channel_def", {"0": "basis", "1": "abnormal", "2": "normal"}),
         META,

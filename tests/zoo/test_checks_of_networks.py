@@ -54,6 +54,11 @@ FOUND_BY_NETWORKS: dict[str, tuple[Callable[[Bundle], Any], Plant, str]] = {
         put(INFER, "preprocessing#_target_", "semimed_monai.transforms.chest_xray"),
         "it prepares the same picture otherwise",
     ),
+    "values before the preprocessing": (
+        prepared_images,
+        put(META, f"{IMAGE}#value_range", [0, 255]),
+        "inputs/image: a picture's values are from 0 to 1, not [0, 255]",
+    ),
     "no preprocessing": (prepared_images, put(INFER, "preprocessing", "$1 / 0"), "cannot read a picture"),
     "weights of another network": (
         exported,

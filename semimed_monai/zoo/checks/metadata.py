@@ -60,11 +60,13 @@ def _installed(bundle: Bundle, name: str, least: str) -> Iterator[Finding]:
 
 
 def channels(bundle: Bundle) -> Iterator[Finding]:
-    """A name for each channel; of a label map, for each of its values."""
+    """A name for each channel; of a label map, which has one, for each of its values."""
     for side, tensors in bundle.metadata["network_data_format"].items():
         for name, tensor in tensors.items():
             count, names, kind = tensor["num_channels"], tensor["channel_def"], "channels"
             if tensor["format"] == "labels":
+                if count != 1:
+                    yield Finding(bundle.name, METADATA, f"{side}/{name}: a label map of {count} channels", "write 1")
                 count, kind = 1 + int(tensor["value_range"][-1]), "values"
             if len(names) != count or max(map(int, names)) != count - 1:
                 where = f"{side}/{name}: {count} {kind}, and channel_def names {', '.join(names)}"

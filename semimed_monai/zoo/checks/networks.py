@@ -30,6 +30,9 @@ _SIZES = (1, 3)
 
 _SIDE = 64
 
+_NEAR = 1e-3
+"""To the ends of value_range."""
+
 
 def shapes(bundle: Bundle) -> Iterator[Finding]:
     """MONAI's verify_metadata and verify_net_in_out; then the output's size, and its values."""
@@ -84,12 +87,12 @@ def exported(bundle: Bundle) -> Iterator[Finding]:
 
 
 def prepared_images(bundle: Bundle) -> Iterator[Finding]:
-    """One picture, prepared by both."""
-    channels = bundle.metadata["network_data_format"]["inputs"]["image"]["num_channels"]
+    """One picture, prepared by both, and its values; it is noise, so from black to white."""
+    image = bundle.metadata["network_data_format"]["inputs"]["image"]
     with TemporaryDirectory() as folder:
         file = Path(folder) / "picture.png"
         noise = np.random.default_rng(0).integers(0, 256, (_SIDE, _SIDE, 3), dtype=np.uint8)
-        Image.fromarray(noise if channels == 3 else noise[..., 0]).save(file)
+        Image.fromarray(noise if image["num_channels"] == 3 else noise[..., 0]).save(file)
         item = {"id": file.name, "group": file.name, "image": str(file), "slice": None}
         try:
             trained, used = (
@@ -105,6 +108,10 @@ def prepared_images(bundle: Bundle) -> Iterator[Finding]:
     if trained.shape != used.shape or not torch.equal(torch.as_tensor(trained), torch.as_tensor(used)):
         what = f"it prepares the same picture otherwise than {TRAIN}"
         yield Finding(bundle.name, INFERENCE, what, "prepare images as train#preprocessing does")
+    low, high = float(used.min()), float(used.max())
+    if not np.allclose([low, high], image["value_range"], atol=_NEAR):
+        what = f"inputs/image: a picture's values are from {low:.3g} to {high:.3g}, not {image['value_range']}"
+        yield Finding(bundle.name, METADATA, what, "correct value_range")
 
 
 def _parser(bundle: Bundle, config: str, **settings: Any) -> ConfigParser:
