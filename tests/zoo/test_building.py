@@ -184,8 +184,10 @@ def test_an_error_has_a_line_of_its_own(
 def test_a_killed_build_loses_no_version(
     built: Path, make_bundle: Callable[..., Path], wheel: Path, between_names: Callable[[Path], None]
 ) -> None:
+    link = built.with_name("link")
+    link.symlink_to(built)
     between_names(built)
-    build([Bundle(make_bundle("chests"))], built, URL, wheel)
+    build([Bundle(make_bundle("chests"))], link, URL, wheel)
     assert {"chests_v0.1.0.zip", "knees_v0.9.0.zip", "knees_v0.10.0.zip"} < set(contents(built))
     assert [path.name for path in built.parent.iterdir() if path.name.startswith(".")] == []
 
