@@ -133,9 +133,11 @@ def learned(bundle: Path, trained: Path, study: Study, seed: int, unlabelled_row
 
 @pytest.mark.slow
 @pytest.mark.timeout(8 * SECONDS)
-@pytest.mark.parametrize(("name", "made"), [("dcmt", knees), ("stsc_skin_classification", lesions)])
-def test_the_same_run_without_them_is_worse(
-    tmp_path: Path, place_bundles: Callable[..., Path], name: str, made: Callable[[Path, Path], Study]
+@pytest.mark.parametrize(
+    ("name", "made", "helps"), [("dcmt", knees, True), ("stsc_skin_classification", lesions, False)]
+)
+def test_the_same_run_without_them_is_worse_where_readme_says_so(
+    tmp_path: Path, place_bundles: Callable[..., Path], name: str, made: Callable[[Path, Path], Study], helps: bool
 ) -> None:
     """Three seeds each. Not more is claimed than their means."""
     bundle, tests = place_bundles(tmp_path, name) / "bundles" / name, tmp_path / "tests"
@@ -150,4 +152,4 @@ def test_the_same_run_without_them_is_worse(
     rows = json.loads((bundle / "configs/train.json").read_text())["unlabelled_rows"]
     scores = np.array([[learned(bundle, trained, study, seed, count) for count in (rows, 0)] for seed in range(3)])
     with_them, without = scores.mean(axis=0)
-    assert with_them > without, scores
+    assert (with_them > without) == helps
