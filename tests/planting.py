@@ -43,6 +43,11 @@ def put_last(file: str, key: str) -> Plant:
     return _edit(file, key, lambda owner, last: owner.update({last: owner.pop(last)}))
 
 
+def copy(file: str, key: str, name: str) -> Plant:
+    """The same under another name beside it."""
+    return _edit(file, key, lambda owner, last: owner.update({name: owner[last]}))
+
+
 def _edit(file: str, key: str, change: Callable[[dict[str, Any], str], object]) -> Plant:
     """Another object around a key."""
 

@@ -20,6 +20,7 @@ from planting import (
     assert_found,
     both,
     change,
+    copy,
     drop,
     put,
     put_last,
@@ -139,6 +140,11 @@ FAULTS: dict[str, Fault] = {
         put_last(META, ANSWER),
         META,
         "outputs begins with pred, and MONAI Label takes",
+    ),
+    "another input first": (
+        both(copy(META, IMAGE, "mask"), put_last(META, IMAGE)),
+        META,
+        "inputs begins with mask, and MONAI Label takes the first for image",
     ),
 }
 

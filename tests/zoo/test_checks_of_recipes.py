@@ -178,6 +178,8 @@ FAULTS: dict[str, Fault] = {
     "handlers elsewhere": (put(TRAIN, "train#handlers", "%validate#handlers"), TRAIN, "train#handlers is no list of"),
     "a handler elsewhere": (put(TRAIN, "train#handlers", ["@tracked"]), TRAIN, "train#handlers is no list of objects"),
     "no images to validate on": (drop(TRAIN, "validate#dataset#data"), TRAIN, "it has no validate#dataset#data, which"),
+    "no images to learn from": (drop(TRAIN, "train#dataset#data"), TRAIN, "it has no train#dataset#data, which"),
+    "nothing that runs": (drop(TRAIN, "run"), TRAIN, "it has no run, which MONAI Label replaces or runs"),
     "a network elsewhere": (drop(TRAIN, "network"), TRAIN, "it has no network, which MONAI Label replaces"),
 }
 
