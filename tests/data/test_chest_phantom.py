@@ -46,14 +46,15 @@ def test_boxes_lie_in_the_picture_and_have_a_size(index: int) -> None:
 @settings(max_examples=15)
 @given(st.integers(0, 10_000))
 def test_a_gap_changes_its_box_and_nothing_else(index: int) -> None:
-    """The same person without fractures has the same anatomy, distractors and noise."""
+    """The same person without fractures has the same anatomy, distractors and noise; what an edge's blur carries
+    further is below the least noise (19 of 4095 at most, in four of 10,000).
+    """
     broken, whole = (chest_phantom(0, index, broken, GAPS_ONLY) for broken in (True, False))
-    changed = np.abs(broken.image.astype(int) - whole.image.astype(int)) > 8
+    change = np.abs(broken.image.astype(int) - whole.image.astype(int))
     inside = _in_boxes(broken.boxes, 128)
-    assert changed.any()
-    assert not (changed & ~binary_dilation(inside, iterations=2)).any()
+    assert change[~binary_dilation(inside, iterations=2)].max() < 4095 * GAPS_ONLY.noise[0]
     for box in broken.boxes:
-        assert (changed & _in_boxes((box,), 128)).any()
+        assert change[_in_boxes((box,), 128)].max() > 4095 * GAPS_ONLY.noise[0]
 
 
 def test_a_gap_is_darker_than_the_bone_was() -> None:
