@@ -134,8 +134,8 @@ def _is_dead(number: int) -> bool:
         os.kill(number, 0)
     except ProcessLookupError:
         return True
-    except PermissionError:  # somebody else's
-        return False
+    except PermissionError:  # somebody else's, who lives
+        pass
     return False
 
 

@@ -58,7 +58,7 @@ def give_weights(bundle: Path, small: Mapping[str, Any]) -> None:
 
 
 def place(folder: Path, *names: str, small: bool = True) -> Path:
-    """The folder, with these bundles in `bundles`, and an empty `my_images`."""
+    """The folder, with these bundles in `bundles`, small or of the papers' size, and an empty `my_images`."""
     for name in names:
         bundle = folder / "bundles" / name
         shutil.copytree(BUNDLES / name, bundle, ignore=shutil.ignore_patterns("models", "eval"))

@@ -37,7 +37,9 @@ def write_index(
 def picture_store(root: Path, labels: list[str], unlabelled: int) -> Pairs:
     """Pictures, the first of them with a label of this text; what MONAI Label would make of them."""
     (root / "labels/final").mkdir(parents=True)
-    names = [f"skin_{number:02d}" for number in range(len(labels) + unlabelled)]
+    count = len(labels) + unlabelled
+    digits = max(2, len(str(count - 1)))
+    names = [f"skin_{number:0{digits}d}" for number in range(count)]
     for number, name in enumerate(names):
         Image.fromarray(np.full((8, 8), number, np.uint8)).save(root / f"{name}.png")
     pairs = []

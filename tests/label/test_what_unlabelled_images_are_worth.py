@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from changed_recipes import change_recipe
-from datastores import Pairs, paint, write_index
+from datastores import Pairs, paint, picture_store, write_index
 from processes import run_forked
 
 from semimed_monai.data.phantoms import (
@@ -55,6 +55,7 @@ def knees(root: Path, tests: Path) -> Study:
     """Knees of six slices: 20 with one slice painted, each grade as often, 17 without paint, 10 all painted to validate
     on. That is 20 labelled slices, and 202 unlabelled ones.
     """
+    (root / "labels/final").mkdir(parents=True)
     pairs: Pairs = []
     names = [f"knee_{index:02d}" for index in range(47)]
     for index, name in enumerate(names):
@@ -76,15 +77,10 @@ def knees(root: Path, tests: Path) -> Study:
 
 def lesions(root: Path, tests: Path) -> Study:
     """Photographs of one lesion each, of every class as often: 20 and 35 with labels, 200 without."""
-    pairs: Pairs = []
-    names = [f"skin_{index:03d}" for index in range(255)]
-    for index, name in enumerate(names):
-        label = index % len(SKIN_CLASSES)
-        write_png(root / f"{name}.png", skin_phantom(3, index, label, appearance=OTHER_CAMERA).image)
-        if index < 55:
-            (root / f"labels/final/{name}").write_text(json.dumps({"label": SKIN_CLASSES[label]}))
-            pairs.append({"image": str(root / f"{name}.png"), "label": str(root / f"labels/final/{name}")})
-    write_index(root, dict.fromkeys(names, ".png"), dict.fromkeys(names[:55], ""))
+    classes = [SKIN_CLASSES[index % len(SKIN_CLASSES)] for index in range(55)]
+    pairs = picture_store(root, [json.dumps({"label": name}) for name in classes], unlabelled=200)
+    for index, image in enumerate(sorted(root.glob("*.png"))):
+        write_png(image, skin_phantom(3, index, index % len(SKIN_CLASSES), appearance=OTHER_CAMERA).image)
     truth = {f"skin_{index:03d}.png": [index % len(SKIN_CLASSES)] for index in range(350)}
     for index, (name, (label,)) in enumerate(truth.items()):
         write_png(tests / name, skin_phantom(4, index, label, appearance=OTHER_CAMERA).image)
@@ -141,7 +137,6 @@ def test_the_same_run_without_them_is_worse_where_readme_says_so(
 ) -> None:
     """Three seeds each. Not more is claimed than their means."""
     bundle, tests = place_bundles(tmp_path, name) / "bundles" / name, tmp_path / "tests"
-    (tmp_path / "my_images/labels/final").mkdir(parents=True)
     tests.mkdir()
     study = made(tmp_path / "my_images", tests)
     shutil.rmtree(bundle / "models")  # of a small network that learned nothing
